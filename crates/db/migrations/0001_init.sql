@@ -1,0 +1,234 @@
+-- The first schema. Four tokens differ by engine: {i64}, {bytes}, {table}, {clustered} (see migrate.rs).
+-- Times are microseconds since the Unix epoch. Digests are one algorithm byte and the raw hash.
+-- hlc: hybrid logical clock (milliseconds << 16 | counter). Every row belongs to a registry, directly or by its repository.
+
+CREATE TABLE settings (
+  name TEXT NOT NULL PRIMARY KEY,
+  value TEXT NOT NULL
+) {clustered};
+
+CREATE TABLE registries (
+  id {i64} NOT NULL PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  anonymous_pull {i64} NOT NULL,
+  created_at {i64} NOT NULL
+) {table};
+
+-- A request's host name (lower case, without port) or ":port" that selects a registry.
+CREATE TABLE registry_hosts (
+  host TEXT NOT NULL PRIMARY KEY,
+  registry_id {i64} NOT NULL REFERENCES registries (id)
+) {clustered};
+
+CREATE TABLE signing_keys (
+  registry_id {i64} NOT NULL,
+  kid TEXT NOT NULL,
+  purpose TEXT NOT NULL,
+  sealed {bytes} NOT NULL,
+  created_at {i64} NOT NULL,
+  retired_at {i64},
+  PRIMARY KEY (registry_id, kid)
+) {clustered};
+
+-- kind 'admin': owner '', name 'password' or 'password2'. Scope-map tokens come later with kind 'token'.
+CREATE TABLE credentials (
+  registry_id {i64} NOT NULL,
+  kind TEXT NOT NULL,
+  owner TEXT NOT NULL,
+  name TEXT NOT NULL,
+  salt {bytes} NOT NULL,
+  iterations {i64} NOT NULL,
+  hash {bytes} NOT NULL,
+  created_at {i64} NOT NULL,
+  expires_at {i64},
+  PRIMARY KEY (registry_id, kind, owner, name)
+) {clustered};
+
+CREATE TABLE repositories (
+  id {i64} NOT NULL PRIMARY KEY,
+  registry_id {i64} NOT NULL,
+  name TEXT NOT NULL,
+  listed {i64} NOT NULL,
+  created_at {i64} NOT NULL,
+  UNIQUE (registry_id, name)
+) {table};
+
+-- Exactly one of location (a place in the blob store) and content (a small blob kept here) is set.
+CREATE TABLE blobs (
+  registry_id {i64} NOT NULL,
+  digest {bytes} NOT NULL,
+  size {i64} NOT NULL,
+  location TEXT,
+  content {bytes},
+  created_at {i64} NOT NULL,
+  leased_until {i64} NOT NULL,
+  condemned_at {i64},
+  PRIMARY KEY (registry_id, digest)
+) {table};
+CREATE INDEX blobs_condemned ON blobs (condemned_at) WHERE condemned_at IS NOT NULL;
+
+-- A blob's membership of a repository; the open metering interval of (repository, digest) begins at linked_at.
+-- check_after: when garbage collection has to look at this row; NULL while there is nothing to check.
+CREATE TABLE repository_blobs (
+  repository_id {i64} NOT NULL,
+  digest {bytes} NOT NULL,
+  registry_id {i64} NOT NULL,
+  size {i64} NOT NULL,
+  linked_at {i64} NOT NULL,
+  leased_until {i64} NOT NULL,
+  check_after {i64},
+  PRIMARY KEY (repository_id, digest)
+) {clustered};
+CREATE INDEX repository_blobs_by_digest ON repository_blobs (registry_id, digest);
+CREATE INDEX repository_blobs_check ON repository_blobs (check_after) WHERE check_after IS NOT NULL;
+
+-- Closed metering intervals.
+CREATE TABLE blob_intervals (
+  registry_id {i64} NOT NULL,
+  repository_id {i64} NOT NULL,
+  digest {bytes} NOT NULL,
+  from_at {i64} NOT NULL,
+  to_at {i64} NOT NULL,
+  size {i64} NOT NULL,
+  PRIMARY KEY (registry_id, repository_id, digest, from_at)
+) {clustered};
+
+-- Transfers, counted per hour.
+CREATE TABLE transfers (
+  registry_id {i64} NOT NULL,
+  hour {i64} NOT NULL,
+  repository TEXT NOT NULL,
+  meter TEXT NOT NULL,
+  events {i64} NOT NULL,
+  bytes {i64} NOT NULL,
+  PRIMARY KEY (registry_id, hour, repository, meter)
+) {clustered};
+
+CREATE TABLE manifests (
+  repository_id {i64} NOT NULL,
+  digest {bytes} NOT NULL,
+  media_type TEXT NOT NULL,
+  artifact_type TEXT,
+  subject {bytes},
+  annotations TEXT,
+  config_media_type TEXT,
+  image_size {i64} NOT NULL,
+  body {bytes} NOT NULL,
+  created_at {i64} NOT NULL,
+  updated_at {i64} NOT NULL,
+  PRIMARY KEY (repository_id, digest)
+) {table};
+CREATE INDEX manifests_by_subject ON manifests (repository_id, subject, digest) WHERE subject IS NOT NULL;
+
+-- Live dots: which put operations keep a manifest alive (add-wins set; at most one dot per origin).
+CREATE TABLE manifest_dots (
+  repository_id {i64} NOT NULL,
+  digest {bytes} NOT NULL,
+  origin {i64} NOT NULL,
+  operation_id {bytes} NOT NULL,
+  PRIMARY KEY (repository_id, digest, origin)
+) {clustered};
+
+-- kind: 0 config, 1 layer or blob, 2 manifest.
+CREATE TABLE manifest_references (
+  repository_id {i64} NOT NULL,
+  manifest {bytes} NOT NULL,
+  child {bytes} NOT NULL,
+  kind {i64} NOT NULL,
+  PRIMARY KEY (repository_id, manifest, child, kind)
+) {clustered};
+CREATE INDEX manifest_references_by_child ON manifest_references (repository_id, child);
+
+-- The newest version of each tag that names a manifest.
+CREATE TABLE tags (
+  repository_id {i64} NOT NULL,
+  name TEXT NOT NULL,
+  digest {bytes} NOT NULL,
+  hlc {i64} NOT NULL,
+  origin {i64} NOT NULL,
+  created_at {i64} NOT NULL,
+  updated_at {i64} NOT NULL,
+  PRIMARY KEY (repository_id, name)
+) {clustered};
+CREATE INDEX tags_by_digest ON tags (repository_id, digest);
+
+-- Every version a tag had; digest NULL: deleted.
+CREATE TABLE tag_versions (
+  repository_id {i64} NOT NULL,
+  name TEXT NOT NULL,
+  hlc {i64} NOT NULL,
+  origin {i64} NOT NULL,
+  digest {bytes},
+  PRIMARY KEY (repository_id, name, hlc, origin)
+) {clustered};
+
+-- A session's bytes are in content while few, else in the blob store under its id.
+CREATE TABLE uploads (
+  id {bytes} NOT NULL PRIMARY KEY,
+  registry_id {i64} NOT NULL,
+  repository TEXT NOT NULL,
+  principal TEXT NOT NULL,
+  algorithm {i64} NOT NULL,
+  size {i64} NOT NULL,
+  hash_state {bytes} NOT NULL,
+  content {bytes},
+  boot TEXT NOT NULL,
+  version {i64} NOT NULL,
+  cancelled {i64} NOT NULL,
+  created_at {i64} NOT NULL,
+  expires_at {i64} NOT NULL
+) {clustered};
+CREATE INDEX uploads_by_expiry ON uploads (expires_at);
+
+-- The operation log. sequence is given after commit by the sequencer, gapless for each origin.
+CREATE TABLE operations (
+  id {bytes} NOT NULL PRIMARY KEY,
+  origin {i64} NOT NULL,
+  sequence {i64},
+  hlc {i64} NOT NULL,
+  registry_id {i64} NOT NULL,
+  repository TEXT,
+  kind TEXT NOT NULL,
+  principal TEXT NOT NULL,
+  request_id TEXT NOT NULL,
+  dependencies TEXT,
+  observed {bytes},
+  payload TEXT NOT NULL,
+  created_at {i64} NOT NULL
+) {clustered};
+CREATE UNIQUE INDEX operations_by_sequence ON operations (origin, sequence) WHERE sequence IS NOT NULL;
+CREATE INDEX operations_unsequenced ON operations (hlc, id) WHERE sequence IS NULL;
+
+-- The version vector: the newest operation of each origin numbered (own) or applied (others) here.
+CREATE TABLE origins (
+  origin {i64} NOT NULL PRIMARY KEY,
+  sequence {i64} NOT NULL
+) {table};
+
+-- Where each reader of the operation log has come to.
+CREATE TABLE log_cursors (
+  reader TEXT NOT NULL,
+  origin {i64} NOT NULL,
+  sequence {i64} NOT NULL,
+  PRIMARY KEY (reader, origin)
+) {clustered};
+
+-- Work that one node does at a time. fence grows with each new holder.
+CREATE TABLE leases (
+  name TEXT NOT NULL PRIMARY KEY,
+  holder TEXT NOT NULL,
+  fence {i64} NOT NULL,
+  expires_at {i64} NOT NULL
+) {clustered};
+
+CREATE TABLE gc_runs (
+  id {i64} NOT NULL PRIMARY KEY,
+  started_at {i64} NOT NULL,
+  finished_at {i64},
+  examined {i64} NOT NULL,
+  unlinked {i64} NOT NULL,
+  condemned {i64} NOT NULL,
+  deleted {i64} NOT NULL,
+  freed_bytes {i64} NOT NULL,
+  error TEXT
+) {table};
