@@ -1,0 +1,160 @@
+//! The interface every blob store implements.
+
+use std::fs::File;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lazuli_wire::oci::{Algorithm, Digest, UploadId};
+
+use crate::{Error, Hasher, Location};
+
+/// A future that can be kept behind a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Bytes by digest. See the crate's documentation for what it promises.
+///
+/// Dropping a future never leaves a half-done change behind: work that has begun runs to its end by itself, and calls
+/// for the same upload get [`Error::Busy`] until then.
+pub trait BlobStore: Send + Sync + 'static {
+    /// Continues an upload at `offset`, with the hash of the bytes before it. Bytes past the offset, left by an
+    /// interrupted request, are dropped; offset 0 creates the upload.
+    ///
+    /// Errors: [`Error::NotFound`] for an unknown upload, [`Error::Damaged`] when fewer than `offset` bytes are there
+    /// (a crash of the machine lost them), [`Error::Busy`] while another writer or call holds the upload,
+    /// [`Error::OutOfSpace`], [`Error::ReadOnly`], [`Error::Poisoned`].
+    fn writer(
+        &self,
+        upload: UploadId,
+        offset: u64,
+        hasher: Hasher,
+    ) -> BoxFuture<'_, Result<Box<dyn UploadWriter>, Error>>;
+
+    /// Makes the upload a blob. When this returns, the bytes and their place are durable. The caller has verified that
+    /// they hash to `digest`; the store verifies that there are `size` of them.
+    ///
+    /// Repeating a call that succeeded, or was interrupted, is allowed and gives the same location.
+    fn finish<'a>(
+        &'a self,
+        upload: UploadId,
+        prefix: &'a str,
+        digest: &'a Digest,
+        size: u64,
+    ) -> BoxFuture<'a, Result<Location, Error>>;
+
+    /// Frees what an upload holds; fine when there is nothing. A writer at work is cut off: its next call gets
+    /// [`Error::NotFound`].
+    fn abort(&self, upload: UploadId) -> BoxFuture<'_, Result<(), Error>>;
+
+    /// How many bytes of an upload are there, durable or not; `None` when it is unknown.
+    fn upload_len(&self, upload: UploadId) -> BoxFuture<'_, Result<Option<u64>, Error>>;
+
+    /// Hashes the first `size` bytes of an upload again: for another algorithm, or after the machine went down, when
+    /// the saved hash may be ahead of the bytes. Errors as [`BlobStore::writer`].
+    fn rehash(
+        &self,
+        upload: UploadId,
+        size: u64,
+        algorithm: Algorithm,
+    ) -> BoxFuture<'_, Result<Hasher, Error>>;
+
+    /// Opens a blob of the recorded `size` for reading. Errors: [`Error::NotFound`], [`Error::Damaged`].
+    fn open<'a>(
+        &'a self,
+        location: &'a Location,
+        size: u64,
+    ) -> BoxFuture<'a, Result<Opened, Error>>;
+
+    /// Removes a blob; fine when there is none. Files open for reading stay readable. After a power failure the blob
+    /// may be back, as one that nothing refers to.
+    fn remove<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Walks over all blobs, in no particular order. What comes or goes meanwhile may be missed or met.
+    fn list(&self) -> Box<dyn BlobLister>;
+
+    /// Walks over all uploads.
+    fn list_uploads(&self) -> Box<dyn UploadLister>;
+
+    /// Bytes that uploads may still take, the reserve already subtracted. Cheap: one system call at most.
+    fn free_space(&self) -> Result<u64, Error>;
+
+    /// Whether uploads are accepted; false from repeated disk errors to the next start.
+    fn is_writable(&self) -> bool;
+}
+
+/// The receiving side of an upload.
+///
+/// Dropping it is fine at any time: what an earlier writer's `finish` reported stays. After an error the writer is
+/// spent; the upload continues from the last reported offset with a new one.
+pub trait UploadWriter: Send {
+    /// Takes more bytes. They are hashed and written while more are gathered; the future is pending when both this
+    /// and the previous chunk are full, so that memory stays bounded.
+    fn write(&mut self, bytes: Bytes) -> BoxFuture<'_, Result<(), Error>>;
+
+    /// Waits until all bytes are written (not synced) and returns the upload's length with the hash of it.
+    fn finish(self: Box<Self>) -> BoxFuture<'static, Result<(u64, Hasher), Error>>;
+}
+
+/// A blob ready to be read.
+#[derive(Debug, Clone)]
+pub enum Opened {
+    /// A file of this machine.
+    File(BlobFile),
+}
+
+/// An open blob file; reads are positioned, so it can be shared.
+#[derive(Debug, Clone)]
+pub struct BlobFile {
+    /// The file, opened read-only.
+    pub file: Arc<File>,
+    /// Its length in bytes, as checked when opened.
+    pub size: u64,
+}
+
+/// A walk over blobs.
+pub trait BlobLister: Send {
+    /// The next bounded batch, which may be empty; `None` at the end.
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Vec<Listed>>, Error>>;
+}
+
+/// A walk over uploads.
+pub trait UploadLister: Send {
+    /// The next bounded batch, which may be empty; `None` at the end.
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Vec<ListedUpload>>, Error>>;
+}
+
+/// Something found where blobs are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listed {
+    /// A blob.
+    Blob(BlobEntry),
+    /// Something the store did not put there, by its path below the root.
+    Foreign(String),
+}
+
+/// A stored blob.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobEntry {
+    /// Its place.
+    pub location: Location,
+    /// The digest its name carries; whether the bytes agree is for the caller to check.
+    pub digest: Digest,
+    /// Length in bytes.
+    pub size: u64,
+    /// When its last byte was written, in microseconds since 1970.
+    pub modified_us: i64,
+}
+
+/// A stored upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListedUpload {
+    /// Its identifier.
+    pub upload: UploadId,
+    /// Length in bytes.
+    pub size: u64,
+    /// When it was last written, in microseconds since 1970.
+    pub modified_us: i64,
+    /// Whether a failed sync made it unusable; it waits for an abort.
+    pub is_quarantined: bool,
+}
