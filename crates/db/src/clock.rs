@@ -1,0 +1,127 @@
+//! Time, injected: the only place that reads the system's clocks for what the program decides or stores.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A source of time. Durations and expiries must use it, never the system's clock, so that tests can move it and a
+/// wall clock that jumps back cannot shorten a lease or revive a token.
+pub trait Clock: Send + Sync {
+    /// Microseconds since the Unix epoch. Never goes back within a process.
+    fn now_us(&self) -> i64;
+
+    /// Time since an arbitrary fixed point. Never goes back.
+    fn monotonic(&self) -> Duration;
+}
+
+/// The system's time: the wall clock read once at the start, moved on by the monotonic clock.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemClock {
+    wall_us: i64,
+    start: Instant,
+}
+
+impl SystemClock {
+    /// Reads the wall clock.
+    #[allow(clippy::disallowed_methods)]
+    pub fn new() -> Self {
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            wall_us: micros(wall),
+            start: Instant::now(),
+        }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now_us(&self) -> i64 {
+        self.wall_us.saturating_add(micros(self.start.elapsed()))
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.start.elapsed()
+    }
+}
+
+/// A clock for tests: it moves only when told to.
+#[derive(Debug)]
+pub struct ManualClock {
+    now_us: AtomicI64,
+    monotonic: Mutex<Duration>,
+}
+
+impl ManualClock {
+    /// A clock that shows `now_us` microseconds since the Unix epoch.
+    pub fn new(now_us: i64) -> Self {
+        Self {
+            now_us: AtomicI64::new(now_us),
+            monotonic: Mutex::new(Duration::ZERO),
+        }
+    }
+
+    /// Moves both clocks on.
+    pub fn advance(&self, by: Duration) {
+        self.now_us.fetch_add(micros(by), Ordering::SeqCst);
+        *self
+            .monotonic
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) += by;
+    }
+}
+
+impl Clock for ManualClock {
+    fn now_us(&self) -> i64 {
+        self.now_us.load(Ordering::SeqCst)
+    }
+
+    fn monotonic(&self) -> Duration {
+        *self
+            .monotonic
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_clock_is_near_the_wall_clock_and_never_goes_back() {
+        let clock = SystemClock::new();
+        let wall = micros(
+            SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default(),
+        );
+        assert!((clock.now_us() - wall).abs() < 60_000_000);
+        let (mut before, mut monotonic) = (clock.now_us(), clock.monotonic());
+        for _ in 0..10_000 {
+            assert!(clock.now_us() >= before && clock.monotonic() >= monotonic);
+            (before, monotonic) = (clock.now_us(), clock.monotonic());
+        }
+    }
+
+    #[test]
+    fn the_manual_clock_moves_only_when_told() {
+        let clock = ManualClock::new(5);
+        assert_eq!((clock.now_us(), clock.monotonic()), (5, Duration::ZERO));
+        clock.advance(Duration::from_millis(2));
+        assert_eq!(
+            (clock.now_us(), clock.monotonic()),
+            (2005, Duration::from_millis(2))
+        );
+    }
+}

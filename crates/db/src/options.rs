@@ -1,0 +1,58 @@
+//! How a database is opened.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How the embedded database is opened.
+#[derive(Clone)]
+pub struct SqliteOptions {
+    /// The database file; it is made if missing. Its folder must be on a local file system.
+    pub path: PathBuf,
+    /// How many threads read at a time.
+    pub readers: usize,
+    /// Page cache of the writer, in KiB.
+    pub writer_cache_kib: u32,
+    /// Page cache of each reader, in KiB.
+    pub reader_cache_kib: u32,
+    /// How long a statement waits for a lock that another process holds (a command beside the server).
+    pub busy_timeout: Duration,
+    /// How many transactions may wait, for writing and for reading each; more get [`Error::Busy`](crate::Error::Busy).
+    pub queue: usize,
+}
+
+impl SqliteOptions {
+    /// The defaults for the file at `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            readers: 2,
+            writer_cache_kib: 4096,
+            reader_cache_kib: 2048,
+            busy_timeout: Duration::from_secs(5),
+            queue: 10_000,
+        }
+    }
+}
+
+/// How a PostgreSQL database is opened.
+#[derive(Clone)]
+pub struct PostgresOptions {
+    /// `postgres://user:password@host/database` or `host=.. dbname=..` as libpq takes it. Connections are not
+    /// encrypted: use a Unix socket, the same machine or a private network.
+    pub url: String,
+    /// How many connections, each with a thread of its own.
+    pub connections: usize,
+    /// How many transactions may wait; more get [`Error::Busy`](crate::Error::Busy).
+    pub queue: usize,
+}
+
+impl PostgresOptions {
+    /// The defaults for the database at `url`.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            connections: 16,
+            queue: 10_000,
+        }
+    }
+}
