@@ -112,6 +112,7 @@ CREATE TABLE manifests (
   subject {bytes},
   annotations TEXT,
   config_media_type TEXT,
+  size {i64} NOT NULL,
   image_size {i64} NOT NULL,
   body {bytes} NOT NULL,
   created_at {i64} NOT NULL,
