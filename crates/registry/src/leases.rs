@@ -102,11 +102,11 @@ pub struct Guard {
 
 impl Guard {
     /// Fails with [`LeaseError::Lost`] if somebody took the lease over.
-    pub fn check(&self, tx: &mut Tx) -> Result<(), LeaseError> {
+    pub fn check(&self, tx: &mut Tx<'_>) -> Result<(), LeaseError> {
         if sql::is_held(tx, &self.name, &self.holder, self.fence)? { Ok(()) } else { Err(LeaseError::Lost) }
     }
 
-    fn set_expiry(&self, tx: &mut Tx, expires_at: i64) -> Result<(), LeaseError> {
+    fn set_expiry(&self, tx: &mut Tx<'_>, expires_at: i64) -> Result<(), LeaseError> {
         let held = sql::set_expiry(tx, &self.name, &self.holder, self.fence, expires_at)?;
         if held { Ok(()) } else { Err(LeaseError::Lost) }
     }

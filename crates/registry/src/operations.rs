@@ -181,8 +181,8 @@ impl Log {
     }
 
     /// What a transaction needs to append operations in the name of `principal`, for one request.
-    pub fn context(self: &Arc<Self>, principal: &Arc<str>, request_id: &Arc<str>) -> Context {
-        Context { log: Arc::clone(self), principal: Arc::clone(principal), request_id: Arc::clone(request_id) }
+    pub fn context(self: &Arc<Self>, principal: &str, request_id: &str) -> Context {
+        Context { log: Arc::clone(self), principal: principal.into(), request_id: request_id.into() }
     }
 
     /// To be called after a transaction that appended has committed: wakes the sequencer. Costs next to nothing.
@@ -190,12 +190,21 @@ impl Log {
         self.committed.notify_one();
     }
 
+    /// A number that no other call, in this process or another, gives: for rows that need an identifier.
+    pub fn unique_number(&self) -> i64 {
+        (self.entropy() >> 1).cast_signed()
+    }
+
     fn next_id(&self, hlc: i64) -> OperationId {
-        // A Weyl sequence through a mixer: no system call, no repetition within 2^64 steps.
+        OperationId::new(hlc, self.origin, self.entropy())
+    }
+
+    /// A Weyl sequence through a mixer: no system call, and no repetition within 2^64 steps.
+    fn entropy(&self) -> u64 {
         let mut z = self.entropy.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        OperationId::new(hlc, self.origin, z ^ (z >> 31))
+        z ^ (z >> 31)
     }
 }
 
@@ -246,7 +255,7 @@ pub struct Appended {
 /// the change builds on (the tag's version, the manifest's dots); the operation's clock is greater than that and than
 /// every dot in [`Operation::observed`]. After the commit, call [`Log::committed`].
 pub fn append(
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     context: &Context,
     registry_id: i64,
     repository: Option<&str>,

@@ -134,6 +134,6 @@ impl LogReader {
 
 /// Moves a reader's place inside the reader's own transaction, so that its effect in the database happens exactly once.
 /// Never moves back.
-pub fn store_cursor(tx: &mut Tx, reader: &str, cursor: Cursor) -> Result<(), Error> {
+pub fn store_cursor(tx: &mut Tx<'_>, reader: &str, cursor: Cursor) -> Result<(), Error> {
     sql::store_cursor(tx, reader, cursor)
 }

@@ -9,7 +9,7 @@ const INSERT: &str = "INSERT INTO operations \
     VALUES (?1, ?2, NULL, ?3, ?4, ?5, ?6, ?7, ?8, NULL, ?9, ?10, ?11)";
 
 pub(super) fn insert(
-    tx: &mut Tx,
+    tx: &mut Tx<'_>,
     context: &Context,
     registry_id: i64,
     repository: Option<&str>,
@@ -38,12 +38,12 @@ pub(super) fn insert(
 }
 
 /// The newest operation stored, of any origin: identifiers sort by clock.
-pub(super) fn newest_id(tx: &mut Tx) -> Result<Option<OperationId>, Error> {
+pub(super) fn newest_id(tx: &mut Tx<'_>) -> Result<Option<OperationId>, Error> {
     let id = tx.query_one("SELECT id FROM operations ORDER BY id DESC LIMIT 1", &[], |row| row.get_bytes(0))?;
     Ok(id.and_then(|bytes| OperationId::from_bytes(&bytes)))
 }
 
-pub(super) fn has_unnumbered(tx: &mut Tx, origin: u16) -> Result<bool, Error> {
+pub(super) fn has_unnumbered(tx: &mut Tx<'_>, origin: u16) -> Result<bool, Error> {
     let found = tx.query_one(
         "SELECT 1 FROM operations WHERE sequence IS NULL AND origin = ?1 ORDER BY hlc, id LIMIT 1",
         &[Value::I64(i64::from(origin))],
@@ -53,7 +53,7 @@ pub(super) fn has_unnumbered(tx: &mut Tx, origin: u16) -> Result<bool, Error> {
 }
 
 /// The newest number given to an operation of `origin`; 0 before the first.
-pub(super) fn last_sequence(tx: &mut Tx, origin: u16) -> Result<i64, Error> {
+pub(super) fn last_sequence(tx: &mut Tx<'_>, origin: u16) -> Result<i64, Error> {
     let last = tx.query_one(
         "SELECT sequence FROM origins WHERE origin = ?1",
         &[Value::I64(i64::from(origin))],
@@ -68,7 +68,7 @@ const NUMBER: &str = "UPDATE operations SET sequence = ?1 + batch.position \
     WHERE operations.id = batch.id";
 
 /// Numbers up to `limit` operations; returns how many.
-pub(super) fn number(tx: &mut Tx, origin: u16, limit: u32) -> Result<u64, Error> {
+pub(super) fn number(tx: &mut Tx<'_>, origin: u16, limit: u32) -> Result<u64, Error> {
     let last = last_sequence(tx, origin)?;
     let origin = Value::I64(i64::from(origin));
     let count = tx.execute(NUMBER, &[Value::I64(last), origin, Value::I64(i64::from(limit))])?;
@@ -83,7 +83,7 @@ pub(super) fn number(tx: &mut Tx, origin: u16, limit: u32) -> Result<u64, Error>
 }
 
 /// Operations after the cursor, decoded outside the row callback because that may fail in its own way.
-pub(super) fn entries_after(tx: &mut Tx, cursor: Cursor, limit: u32) -> Result<Vec<Entry>, ReadError> {
+pub(super) fn entries_after(tx: &mut Tx<'_>, cursor: Cursor, limit: u32) -> Result<Vec<Entry>, ReadError> {
     let rows = tx.query(
         "SELECT id, sequence, registry_id, repository, kind, principal, request_id, observed, payload, created_at \
          FROM operations WHERE origin = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3",
@@ -93,12 +93,12 @@ pub(super) fn entries_after(tx: &mut Tx, cursor: Cursor, limit: u32) -> Result<V
                 id: row.get_bytes(0)?,
                 sequence: row.get_i64(1)?,
                 registry_id: row.get_i64(2)?,
-                repository: row.get_text_opt(3)?,
-                kind: row.get_text(4)?,
-                principal: row.get_text(5)?,
-                request_id: row.get_text(6)?,
+                repository: row.get_string_opt(3)?,
+                kind: row.get_string(4)?,
+                principal: row.get_string(5)?,
+                request_id: row.get_string(6)?,
                 observed: row.get_bytes_opt(7)?,
-                payload: row.get_text(8)?,
+                payload: row.get_string(8)?,
                 created_at: row.get_i64(9)?,
             })
         },
@@ -137,7 +137,7 @@ impl Raw {
     }
 }
 
-pub(super) fn cursor(tx: &mut Tx, reader: &str, origin: u16) -> Result<Option<i64>, Error> {
+pub(super) fn cursor(tx: &mut Tx<'_>, reader: &str, origin: u16) -> Result<Option<i64>, Error> {
     tx.query_one(
         "SELECT sequence FROM log_cursors WHERE reader = ?1 AND origin = ?2",
         &[Value::Text(reader), Value::I64(i64::from(origin))],
@@ -145,7 +145,7 @@ pub(super) fn cursor(tx: &mut Tx, reader: &str, origin: u16) -> Result<Option<i6
     )
 }
 
-pub(super) fn store_cursor(tx: &mut Tx, reader: &str, cursor: Cursor) -> Result<(), Error> {
+pub(super) fn store_cursor(tx: &mut Tx<'_>, reader: &str, cursor: Cursor) -> Result<(), Error> {
     tx.execute(
         "INSERT INTO log_cursors (reader, origin, sequence) VALUES (?1, ?2, ?3) \
          ON CONFLICT (reader, origin) DO UPDATE SET sequence = excluded.sequence \
