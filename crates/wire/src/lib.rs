@@ -5,6 +5,7 @@
 
 #[macro_use]
 mod text;
+mod percent;
 
 pub mod oci;
 pub mod token;
