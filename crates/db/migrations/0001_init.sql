@@ -222,6 +222,13 @@ CREATE TABLE leases (
   expires_at {i64} NOT NULL
 ) {clustered};
 
+-- Places in the blob store that nothing names any more: to be emptied.
+CREATE TABLE blob_removals (
+  location TEXT NOT NULL PRIMARY KEY,
+  size {i64} NOT NULL,
+  since {i64} NOT NULL
+) {clustered};
+
 CREATE TABLE gc_runs (
   id {i64} NOT NULL PRIMARY KEY,
   started_at {i64} NOT NULL,

@@ -1,0 +1,159 @@
+//! A registry on a database in a temporary folder and blobs in memory, with a clock that moves when told to.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lazuli_blobs::MemoryStore;
+use lazuli_db::clock::ManualClock;
+use lazuli_db::{Db, SqliteOptions};
+use lazuli_identity::{Delete, Permission, Pull, Push, RegistryId, RepositoryAccess, testing};
+use lazuli_registry::manifests::{NewManifest, Stored};
+use lazuli_registry::uploads::{Incoming, Session, SessionRequest};
+use lazuli_registry::{CacheOptions, Error, Options, Registry, Result};
+use lazuli_wire::oci::{Algorithm, Digest, ManifestLimits, Reference, RepositoryName, Tag};
+
+pub const HOUR: Duration = Duration::from_secs(3600);
+pub const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
+pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+pub struct Fixture {
+    pub registry: Registry,
+    pub clock: Arc<ManualClock>,
+    pub db: Db,
+    pub store: Arc<MemoryStore>,
+    folder: tempfile::TempDir,
+}
+
+pub fn options() -> Options {
+    Options {
+        origin: 1,
+        session_key: [1; 32],
+        inline_blob_max: 64,
+        lease: HOUR,
+        upload_expiry: 24 * HOUR,
+        manifest: ManifestLimits::default(),
+        tags_per_push: 10,
+        reserved_free_space: 0,
+        cache: CacheOptions::default(),
+    }
+}
+
+impl Fixture {
+    pub async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open_sqlite(SqliteOptions::new(folder.path().join("lazuli.db"))).unwrap();
+        let clock = Arc::new(ManualClock::new(1_800_000_000_000_000));
+        let store = Arc::new(MemoryStore::new());
+        let registry = Registry::open(db.clone(), store.clone(), clock.clone(), options()).await.unwrap();
+        Self { registry, clock, db, store, folder }
+    }
+
+    /// The same data, as another process sees it after a restart.
+    pub async fn restarted(&self) -> Registry {
+        Registry::open(self.db.clone(), self.store.clone(), self.clock.clone(), options()).await.unwrap()
+    }
+}
+
+pub fn access<P: Permission>(name: &str) -> RepositoryAccess<P> {
+    testing::repository_access(RegistryId::DEFAULT, &RepositoryName::parse(name).unwrap())
+}
+
+pub fn pull(name: &str) -> RepositoryAccess<Pull> {
+    access(name)
+}
+
+pub fn push(name: &str) -> RepositoryAccess<Push> {
+    access(name)
+}
+
+pub fn delete(name: &str) -> RepositoryAccess<Delete> {
+    access(name)
+}
+
+/// A body of some pieces, which may break off.
+pub struct Body {
+    pieces: VecDeque<Bytes>,
+    length: Option<u64>,
+    breaks: bool,
+}
+
+impl Body {
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { pieces: VecDeque::from([Bytes::copy_from_slice(bytes)]), length: Some(bytes.len() as u64), breaks: false }
+    }
+
+    pub fn streamed(bytes: &[u8], piece: usize) -> Self {
+        Self { pieces: bytes.chunks(piece).map(Bytes::copy_from_slice).collect(), length: None, breaks: false }
+    }
+
+    pub fn broken(bytes: &[u8]) -> Self {
+        Self { breaks: true, ..Self::of(bytes) }
+    }
+
+    pub fn empty() -> Self {
+        Self { pieces: VecDeque::new(), length: Some(0), breaks: false }
+    }
+}
+
+impl Incoming for Body {
+    fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    async fn next(&mut self) -> Option<Result<Bytes>> {
+        match self.pieces.pop_front() {
+            Some(piece) => Some(Ok(piece)),
+            None if self.breaks => Some(Err(Error::BodyIncomplete)),
+            None => None,
+        }
+    }
+}
+
+pub fn request(session: &Session) -> SessionRequest<'_> {
+    SessionRequest { id: session.id, state: session.state.as_deref(), range: None }
+}
+
+pub async fn push_blob(registry: &Registry, name: &str, bytes: &[u8]) -> Digest {
+    let digest = Digest::of(Algorithm::Sha256, bytes);
+    let session = registry.start_upload(&push(name), Algorithm::Sha256).unwrap();
+    registry.finish_upload(&push(name), request(&session), &digest, &mut Body::of(bytes)).await.unwrap();
+    digest
+}
+
+pub fn image(config: &Digest, config_size: usize, layers: &[(Digest, usize)], extra: &str) -> String {
+    let layers: Vec<_> = layers
+        .iter()
+        .map(|(d, n)| format!(r#"{{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"{d}","size":{n}}}"#))
+        .collect();
+    format!(
+        r#"{{"schemaVersion":2,"mediaType":"{OCI}","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}","size":{config_size}}},"layers":[{}]{extra}}}"#,
+        layers.join(",")
+    )
+}
+
+pub async fn put(registry: &Registry, name: &str, reference: &str, media_type: &str, body: &str) -> Result<Stored> {
+    let new = NewManifest {
+        reference: Reference::parse(reference).unwrap(),
+        content_type: Some(media_type.into()),
+        body: Bytes::copy_from_slice(body.as_bytes()),
+        tags: Vec::new(),
+        expected: None,
+    };
+    registry.put_manifest(&push(name), new, &"request".into()).await
+}
+
+/// Pushes an image of one configuration and one layer, made of `seed`.
+pub async fn push_image(registry: &Registry, name: &str, tag: &str, seed: &str) -> (Digest, Digest) {
+    let config = push_blob(registry, name, format!("config {seed}").as_bytes()).await;
+    let layer_bytes = format!("layer {seed} ").repeat(20);
+    let layer = push_blob(registry, name, layer_bytes.as_bytes()).await;
+    let body = image(&config, 7 + seed.len(), &[(layer, layer_bytes.len())], "");
+    (put(registry, name, tag, OCI, &body).await.unwrap().digest, layer)
+}
+
+pub fn tag(name: &str) -> Reference {
+    Reference::Tag(Tag::parse(name).unwrap())
+}
