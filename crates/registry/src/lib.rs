@@ -1,1 +1,142 @@
-//! Placeholder.
+//! The rules of a registry: repositories, manifests, tags, blobs, uploads, referrers; the operation log; garbage collection.
+//!
+//! Each noun has its rules in `noun.rs` and its SQL in `noun/sql.rs`. Calls on a repository take a
+//! [`RepositoryAccess`](lazuli_identity::RepositoryAccess), which only the identity crate can make. Nothing here knows HTTP.
+
+pub mod blobs;
+pub mod cache;
+mod error;
+//pub mod fsck;
+//pub mod gc;
+pub mod leases;
+pub mod listing;
+pub mod manifests;
+pub mod merge;
+//pub mod metering;
+pub mod operations;
+pub mod referrers;
+mod repositories;
+mod sessions;
+pub mod tags;
+pub mod uploads;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lazuli_blobs::BlobStore;
+use lazuli_db::{Db, clock::Clock};
+use lazuli_wire::oci::ManifestLimits;
+
+pub use cache::{Cache, CacheOptions};
+pub use error::{Error, Result};
+
+/// What one process of the registry may do and for how long.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// This region's number in the operation log.
+    pub origin: u16,
+    /// Key of the message authentication code on the state of fresh upload sessions.
+    pub session_key: [u8; 32],
+    /// Blobs up to this many bytes are kept in the database.
+    pub inline_blob_max: usize,
+    /// How long a digest affirmed to a client stays, even if nothing refers to it.
+    pub lease: Duration,
+    /// How long an upload session lives after its last chunk.
+    pub upload_expiry: Duration,
+    /// Limits of a manifest.
+    pub manifest: ManifestLimits,
+    /// Most tags one manifest push may set by `tag=` parameters.
+    pub tags_per_push: usize,
+    /// Free bytes that new uploads leave on the disk, for metadata, deletes and clean-up.
+    pub reserved_free_space: u64,
+    /// Sizes of the caches.
+    pub cache: CacheOptions,
+}
+
+/// One process's view of every registry it serves. Cheap to clone.
+#[derive(Clone)]
+pub struct Registry {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) db: Db,
+    pub(crate) store: Arc<dyn BlobStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) options: Options,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) sessions: sessions::Sessions,
+    pub(crate) files: blobs::OpenFiles,
+    pub(crate) transfers: metering::Transfers,
+    pub(crate) log: Arc<operations::Log>,
+    pub(crate) boot: String,
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").field("options", &self.inner.options.origin).finish_non_exhaustive()
+    }
+}
+
+impl Registry {
+    /// A registry on an opened database and blob store. Reads one row: nothing is scanned.
+    pub async fn open(db: Db, store: Arc<dyn BlobStore>, clock: Arc<dyn Clock>, options: Options) -> Result<Self> {
+        let cache = Cache::new(options.cache);
+        let seed = getrandom::u64().map_err(|_| Error::Internal("the system gave no random bytes"))?;
+        let log = operations::Log::open(db.clone(), clock.clone(), options.origin, seed).await?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                sessions: sessions::Sessions::new(options.session_key),
+                files: blobs::OpenFiles::new(),
+                transfers: metering::Transfers::new(),
+                boot: sessions::boot_id(),
+                db,
+                store,
+                clock,
+                options,
+                cache,
+                log,
+            }),
+        })
+    }
+
+    /// The database, for the health check and background work.
+    pub fn db(&self) -> &Db {
+        &self.inner.db
+    }
+
+    /// The blob store, for the health check and background work.
+    pub fn store(&self) -> &Arc<dyn BlobStore> {
+        &self.inner.store
+    }
+
+    /// Counted transfers.
+    pub fn transfers(&self) -> &metering::Transfers {
+        &self.inner.transfers
+    }
+
+    /// The operation log.
+    pub fn log(&self) -> &Arc<operations::Log> {
+        &self.inner.log
+    }
+
+    /// The answers kept in memory.
+    pub fn cache(&self) -> &Arc<Cache> {
+        &self.inner.cache
+    }
+
+    pub(crate) fn now(&self) -> i64 {
+        self.inner.clock.now_us()
+    }
+
+    /// Microseconds a digest affirmed now stays.
+    pub(crate) fn lease_us(&self) -> i64 {
+        self.inner.options.lease.as_micros() as i64
+    }
+
+    /// Runs work that must come to its end even if the client goes away: a commit and what follows from it.
+    pub(crate) async fn to_the_end<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+        tokio::spawn(work).await.unwrap_or(Err(Error::Internal("a committing task ended early")))
+    }
+}

@@ -1,0 +1,239 @@
+//! Blobs: content by digest, readable in the repositories it was pushed or mounted into.
+//!
+//! A digest affirmed to a client (found by `HEAD`, mounted, pushed) is leased: garbage collection leaves it alone for the lease
+//! time even if nothing refers to it, so that a client may rely on the answer while it pushes the manifest.
+
+pub(crate) mod sql;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use bytes::Bytes;
+use lazuli_blobs::{BlobFile, Location, Opened};
+use lazuli_db::Tx;
+use lazuli_identity::{Delete, Pull, Push, RepositoryAccess};
+use lazuli_wire::oci::{Digest, RepositoryName};
+use quick_cache::sync::Cache as Store;
+
+use crate::cache::Change;
+use crate::{Error, Registry, Result, metering, repositories};
+
+/// Most files kept open for reading.
+const OPEN_FILES: usize = 512;
+/// Most repositories looked at when a mount names no source.
+const MOUNT_CANDIDATES: u32 = 32;
+
+/// A blob as a repository holds it.
+#[derive(Debug)]
+pub struct StoredBlob {
+    /// Its digest.
+    pub digest: Digest,
+    /// The digest as text.
+    pub digest_text: Bytes,
+    /// The digest as an entity tag: the text in quotation marks.
+    pub entity_tag: Bytes,
+    /// Length in bytes.
+    pub size: u64,
+    content: Content,
+    /// Until when the digest is known to be leased, in microseconds since the Unix epoch.
+    leased_until: AtomicI64,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Content {
+    Inline(Bytes),
+    Stored(Location),
+}
+
+impl StoredBlob {
+    pub(crate) fn new(digest: Digest, size: u64, content: Content, leased_until: i64) -> Self {
+        let text = digest.to_string();
+        Self {
+            digest,
+            entity_tag: format!("\"{text}\"").into(),
+            digest_text: text.into(),
+            size,
+            content,
+            leased_until: AtomicI64::new(leased_until),
+        }
+    }
+
+    pub(crate) fn inline_len(&self) -> usize {
+        match &self.content {
+            Content::Inline(bytes) => bytes.len(),
+            Content::Stored(_) => 0,
+        }
+    }
+}
+
+/// The bytes of a blob, ready to be sent.
+#[derive(Debug, Clone)]
+pub enum BlobBytes {
+    /// All of them, in memory.
+    Memory(Bytes),
+    /// An open file.
+    File(BlobFile),
+}
+
+/// Files of recently read blobs, kept open. A file that is removed stays readable, so closing one late does no harm.
+#[derive(Debug)]
+pub(crate) struct OpenFiles(Store<Location, BlobFile>);
+
+impl OpenFiles {
+    pub(crate) fn new() -> Self {
+        Self(Store::new(OPEN_FILES))
+    }
+}
+
+impl Registry {
+    /// A blob that memory has: no waiting, for the common case.
+    pub fn cached_blob(&self, access: &RepositoryAccess<Pull>, digest: &Digest) -> Option<Arc<StoredBlob>> {
+        self.inner.cache.blob(access.registry().get(), access.repository(), digest)
+    }
+
+    /// The blob of that digest, if the repository holds it.
+    pub async fn blob(&self, access: &RepositoryAccess<Pull>, digest: &Digest) -> Result<Arc<StoredBlob>> {
+        self.find_blob(access.registry().get(), access.repository(), digest).await
+    }
+
+    /// As [`Registry::blob`], and the answer may be relied on for the lease time.
+    pub async fn affirm_blob(&self, access: &RepositoryAccess<Pull>, digest: &Digest) -> Result<Arc<StoredBlob>> {
+        let blob = self.blob(access, digest).await?;
+        let (now, lease) = (self.now(), self.lease_us());
+        if blob.leased_until.load(Ordering::Acquire) >= now + lease / 2 {
+            return Ok(blob);
+        }
+        let (registry, name, digest, until) = (access.registry().get(), access.repository().clone(), *digest, now + lease);
+        let leased = self
+            .inner
+            .db
+            .write_relaxed(move |tx| {
+                let repository = repositories::sql::find(tx, registry, &name)?.ok_or(Error::BlobUnknown)?;
+                Ok::<_, Error>(sql::lease(tx, registry, repository, &digest.to_bytes(), until)?)
+            })
+            .await?;
+        if !leased {
+            return Err(Error::BlobUnknown);
+        }
+        blob.leased_until.fetch_max(until, Ordering::AcqRel);
+        Ok(blob)
+    }
+
+    async fn find_blob(&self, registry: i64, name: &RepositoryName, digest: &Digest) -> Result<Arc<StoredBlob>> {
+        if let Some(found) = self.inner.cache.blob(registry, name, digest) {
+            return Ok(found);
+        }
+        let ticket = self.inner.cache.ticket(registry, Some(name));
+        let (tx_name, tx_digest) = (name.clone(), *digest);
+        let found = self
+            .inner
+            .db
+            .read(move |tx| {
+                let repository = repositories::sql::find(tx, registry, &tx_name)?.ok_or(Error::NameUnknown)?;
+                let row = sql::find(tx, registry, repository, &tx_digest.to_bytes())?.ok_or(Error::BlobUnknown)?;
+                row.into_blob(tx_digest)
+            })
+            .await?;
+        let found = Arc::new(found);
+        self.inner.cache.keep_blob(ticket, registry, name, *digest, found.clone());
+        Ok(found)
+    }
+
+    /// The bytes of a blob, if no file has to be opened for it.
+    pub fn ready_bytes(&self, blob: &StoredBlob) -> Option<BlobBytes> {
+        match &blob.content {
+            Content::Inline(bytes) => Some(BlobBytes::Memory(bytes.clone())),
+            Content::Stored(location) => self.inner.files.0.get(location).map(BlobBytes::File),
+        }
+    }
+
+    /// The bytes of a blob. Errors: [`Error::Damaged`] when the store no longer has them as recorded.
+    pub async fn blob_bytes(&self, blob: &StoredBlob) -> Result<BlobBytes> {
+        if let Some(ready) = self.ready_bytes(blob) {
+            return Ok(ready);
+        }
+        let Content::Stored(location) = &blob.content else { return Err(Error::Internal("a blob has no bytes")) };
+        match self.inner.store.open(location, blob.size).await {
+            Ok(Opened::File(file)) => {
+                self.inner.files.0.insert(location.clone(), file.clone());
+                Ok(BlobBytes::File(file))
+            }
+            Err(lazuli_blobs::Error::NotFound) => Err(Error::Damaged),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes a blob out of a repository. Other repositories keep theirs.
+    pub async fn delete_blob(&self, access: &RepositoryAccess<Delete>, digest: &Digest) -> Result<()> {
+        let registry = access.registry().get();
+        let name = access.repository().clone();
+        let (this, digest) = (self.clone(), *digest);
+        self.to_the_end(async move {
+            let fence = this.inner.cache.close(registry, Some(&name));
+            let now = this.now();
+            let result = this
+                .inner
+                .db
+                .write(move |tx| {
+                    let repository = repositories::sql::find(tx, registry, &name)?.ok_or(Error::NameUnknown)?;
+                    unlink(tx, registry, repository, &digest, now)
+                })
+                .await;
+            fence.open(&[Change::Blob(digest)]);
+            result
+        })
+        .await
+    }
+
+    /// Repositories that hold a blob, for a mount that names no source: the caller asks which of them it may read.
+    pub async fn mount_candidates(&self, target: &RepositoryAccess<Push>, digest: &Digest) -> Result<Vec<RepositoryName>> {
+        let (registry, digest) = (target.registry().get(), *digest);
+        let names = self.inner.db.read(move |tx| sql::holders(tx, registry, &digest.to_bytes(), MOUNT_CANDIDATES).map_err(Error::from)).await?;
+        Ok(names.iter().filter_map(|name| RepositoryName::parse(name).ok()).collect())
+    }
+
+    /// Makes a blob of one repository readable in another; false if the source does not hold it.
+    pub async fn mount_blob(&self, target: &RepositoryAccess<Push>, source: &RepositoryAccess<Pull>, digest: &Digest) -> Result<bool> {
+        if target.registry() != source.registry() {
+            return Ok(false);
+        }
+        let registry = target.registry().get();
+        let (target, source) = (target.repository().clone(), source.repository().clone());
+        let (this, digest) = (self.clone(), *digest);
+        self.to_the_end(async move {
+            let (now, until, inner) = (this.now(), this.now() + this.lease_us(), this.inner.clone());
+            this.inner
+                .db
+                .write(move |tx| {
+                    let Some(from) = repositories::sql::find(tx, registry, &source)? else { return Ok(false) };
+                    let Some(size) = sql::linked_size(tx, from, &digest.to_bytes())? else { return Ok(false) };
+                    let (repository, _) = repositories::sql::ensure(tx, registry, &target, now, || inner.log.unique_number())?;
+                    sql::affirm(tx, registry, &digest.to_bytes(), until)?;
+                    sql::link(tx, registry, repository, &digest.to_bytes(), size, now, until)?;
+                    Ok::<_, Error>(true)
+                })
+                .await
+        })
+        .await
+    }
+
+    /// Forgets an open file whose blob was removed from the store, so that its space is freed.
+    pub(crate) fn forget_file(&self, location: &Location) {
+        self.inner.files.0.remove(location);
+    }
+}
+
+/// Takes a blob out of a repository in the caller's transaction, ends its metering interval, and lets garbage collection look at
+/// the blob if this was its last repository.
+pub(crate) fn unlink(tx: &mut Tx<'_>, registry: i64, repository: i64, digest: &Digest, now: i64) -> Result<()> {
+    let bytes = digest.to_bytes();
+    if sql::linked_size(tx, repository, &bytes)?.is_none() {
+        return Err(Error::BlobUnknown);
+    }
+    metering::close_interval(tx, repository, &bytes, now)?;
+    sql::unlink(tx, repository, &bytes)?;
+    if !sql::is_held(tx, registry, &bytes)? {
+        sql::condemn(tx, registry, &bytes, now)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! Uploads: a blob in one request or in many, resumed after a restart where it stopped.
+//!
+//! The row of a session records how many bytes arrived and the state of their hash, so that any node can take the next chunk. Chunks
+//! are recorded without waiting for the disk: only the answer to the last request, 201, promises durability.
+
+mod commit;
+mod receive;
+pub(crate) mod sql;
+
+use lazuli_identity::{Push, RepositoryAccess};
+use lazuli_wire::oci::{Algorithm, Digest, UploadId};
+
+pub use receive::Incoming;
+
+use crate::sessions::{FRESH_US, Owner};
+use crate::{Error, Registry, Result};
+use receive::{Content, Receiver};
+
+/// A session, as its client sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Its identifier.
+    pub id: UploadId,
+    /// Bytes received so far.
+    pub size: u64,
+    /// What its next `Location` carries, for a session that nothing is stored of yet.
+    pub state: Option<String>,
+}
+
+/// Which session a request is for.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionRequest<'a> {
+    /// The identifier in the path.
+    pub id: UploadId,
+    /// The state in the query.
+    pub state: Option<&'a str>,
+    /// First and last byte of the chunk (`Content-Range`).
+    pub range: Option<(u64, u64)>,
+}
+
+/// A session as stored, or fresh.
+#[derive(Debug, Clone)]
+pub(crate) struct Loaded {
+    pub(crate) id: UploadId,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) size: u64,
+    pub(crate) hash_state: Vec<u8>,
+    pub(crate) content: Option<Vec<u8>>,
+    pub(crate) boot: String,
+    pub(crate) created_at: i64,
+    /// 0: there is no row yet.
+    pub(crate) version: i64,
+}
+
+impl Registry {
+    /// Begins a session. Nothing is stored yet.
+    pub fn start_upload(&self, access: &RepositoryAccess<Push>, algorithm: Algorithm) -> Result<Session> {
+        self.check_room(0)?;
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(|_| Error::Internal("the system gave no random bytes"))?;
+        let id = UploadId::from_random(bytes);
+        let state = self.inner.sessions.fresh_state(&owner(access), id, algorithm, self.now());
+        Ok(Session { id, size: 0, state: Some(state) })
+    }
+
+    /// How far a session is.
+    pub async fn upload(&self, access: &RepositoryAccess<Push>, request: SessionRequest<'_>) -> Result<Session> {
+        let loaded = self.load_session(access, request).await?;
+        Ok(self.session(access, &loaded))
+    }
+
+    /// Takes a chunk.
+    pub async fn append_upload(
+        &self,
+        access: &RepositoryAccess<Push>,
+        request: SessionRequest<'_>,
+        body: &mut impl Incoming,
+    ) -> Result<Session> {
+        let active = self.inner.sessions.activate(request.id).ok_or(Error::UploadBusy)?;
+        let mut loaded = self.load_session(access, request).await?;
+        self.check_chunk(&loaded, request.range, body)?;
+        let mut receiver = Receiver::new(self, &loaded).await?;
+        let outcome = receiver.receive(body).await;
+        let (size, content, hasher) = receiver.finish().await?;
+        let started_at = loaded.size;
+        loaded.size = size;
+        loaded.hash_state = hasher.save();
+        loaded.boot.clone_from(&self.inner.boot);
+        loaded.content = match content {
+            Content::Memory(bytes) => Some(bytes),
+            Content::Store => None,
+        };
+        if size != started_at || loaded.version == 0 {
+            // Also when the client went away: what arrived need not be sent again.
+            let (this, owner, row) = (self.clone(), owned(access), loaded.clone());
+            self.to_the_end(async move {
+                let _active = active;
+                let expires_at = this.now() + this.inner.options.upload_expiry.as_micros() as i64;
+                this.inner.db.write_relaxed(move |tx| sql::save(tx, &owner, &row, expires_at)).await
+            })
+            .await?;
+            loaded.version += 1;
+        }
+        outcome?;
+        check_received(request.range, size - started_at)?;
+        Ok(self.session(access, &loaded))
+    }
+
+    /// Takes the last bytes, if any, and makes the upload a blob of the repository. The session is over, whatever the outcome, unless
+    /// the chunk was refused or did not arrive whole.
+    pub async fn finish_upload(
+        &self,
+        access: &RepositoryAccess<Push>,
+        request: SessionRequest<'_>,
+        digest: &Digest,
+        body: &mut impl Incoming,
+    ) -> Result<()> {
+        let active = self.inner.sessions.activate(request.id).ok_or(Error::UploadBusy)?;
+        let loaded = self.load_session(access, request).await?;
+        self.check_chunk(&loaded, request.range, body)?;
+        let mut receiver = Receiver::new(self, &loaded).await?;
+        let outcome = receiver.receive(body).await;
+        let (size, content, hasher) = receiver.finish().await?;
+        outcome?;
+        check_received(request.range, size - loaded.size)?;
+        let arrived = commit::Arrived { size, content, hasher };
+        let (this, owner, digest) = (self.clone(), owned(access), *digest);
+        self.to_the_end(async move {
+            let _active = active;
+            this.commit_upload(&owner, &loaded, true, digest, arrived).await
+        })
+        .await
+    }
+
+    /// A whole blob in one request, without a session.
+    pub async fn push_blob(&self, access: &RepositoryAccess<Push>, digest: &Digest, body: &mut impl Incoming) -> Result<()> {
+        let session = self.start_upload(access, digest.algorithm())?;
+        let loaded = Loaded::fresh(session.id, digest.algorithm(), self.now());
+        self.check_room(body.length().unwrap_or(0))?;
+        let mut receiver = Receiver::new(self, &loaded).await?;
+        let outcome = receiver.receive(body).await;
+        let (size, content, hasher) = receiver.finish().await?;
+        if let Err(error) = outcome {
+            self.inner.store.abort(loaded.id).await?;
+            return Err(error);
+        }
+        let arrived = commit::Arrived { size, content, hasher };
+        let (this, owner, digest) = (self.clone(), owned(access), *digest);
+        self.to_the_end(async move { this.commit_upload(&owner, &loaded, false, digest, arrived).await }).await
+    }
+
+    /// Ends a session and frees what it holds.
+    pub async fn cancel_upload(&self, access: &RepositoryAccess<Push>, request: SessionRequest<'_>) -> Result<()> {
+        let active = self.inner.sessions.activate(request.id).ok_or(Error::UploadBusy)?;
+        let loaded = self.load_session(access, request).await?;
+        let (this, owner) = (self.clone(), owned(access));
+        self.to_the_end(async move {
+            let _active = active;
+            this.end_session(&owner, &loaded).await
+        })
+        .await
+    }
+
+    /// Marks a session as over and frees its bytes.
+    async fn end_session(&self, owner: &commit::OwnedOwner, loaded: &Loaded) -> Result<()> {
+        let (row, row_owner) = (loaded.clone(), owner.clone());
+        self.inner.db.write_relaxed(move |tx| sql::end(tx, &row_owner, &row, row.created_at + FRESH_US)).await?;
+        self.inner.store.abort(loaded.id).await?;
+        Ok(())
+    }
+
+    async fn load_session(&self, access: &RepositoryAccess<Push>, request: SessionRequest<'_>) -> Result<Loaded> {
+        let now = self.now();
+        let (id, owner_row) = (request.id, owned(access));
+        let fresh = request.state.and_then(|state| self.inner.sessions.read_fresh_state(&owner(access), id, state, now));
+        let row = self.inner.db.read(move |tx| sql::find(tx, &owner_row, id, now)).await?;
+        match (row, fresh) {
+            (sql::Row::Open(loaded), _) => Ok(loaded),
+            (sql::Row::None, Some((born, algorithm))) => Ok(Loaded::fresh(id, algorithm, born)),
+            (sql::Row::None | sql::Row::Over, _) => Err(Error::UploadUnknown),
+        }
+    }
+
+    fn session(&self, access: &RepositoryAccess<Push>, loaded: &Loaded) -> Session {
+        let state = (loaded.version == 0)
+            .then(|| self.inner.sessions.fresh_state(&owner(access), loaded.id, loaded.algorithm, loaded.created_at));
+        Session { id: loaded.id, size: loaded.size, state }
+    }
+
+    /// Refuses new content before its first byte is read, while there is still room for metadata and deletes.
+    fn check_room(&self, length: u64) -> Result<()> {
+        if !self.inner.store.is_writable() {
+            return Err(Error::ReadOnly);
+        }
+        let needed = length.saturating_add(self.inner.options.reserved_free_space);
+        if self.inner.store.free_space()? < needed { Err(Error::OutOfSpace) } else { Ok(()) }
+    }
+
+    fn check_chunk(&self, loaded: &Loaded, range: Option<(u64, u64)>, body: &impl Incoming) -> Result<()> {
+        if let Some((start, end)) = range {
+            if start != loaded.size {
+                return Err(Error::RangeInvalid { expected: loaded.size });
+            }
+            if body.length().is_some_and(|length| length != end - start + 1) {
+                return Err(Error::SizeInvalid("Content-Range and Content-Length disagree"));
+            }
+        }
+        self.check_room(body.length().unwrap_or(0))
+    }
+}
+
+impl Loaded {
+    fn fresh(id: UploadId, algorithm: Algorithm, born: i64) -> Self {
+        Self { id, algorithm, size: 0, hash_state: Vec::new(), content: Some(Vec::new()), boot: String::new(), created_at: born, version: 0 }
+    }
+}
+
+fn check_received(range: Option<(u64, u64)>, received: u64) -> Result<()> {
+    match range {
+        Some((start, end)) if received != end - start + 1 => Err(Error::SizeInvalid("the body is not as long as Content-Range says")),
+        _ => Ok(()),
+    }
+}
+
+fn owner(access: &RepositoryAccess<Push>) -> Owner<'_> {
+    Owner { registry: access.registry().get(), repository: access.repository(), principal: access.principal().key() }
+}
+
+fn owned(access: &RepositoryAccess<Push>) -> commit::OwnedOwner {
+    commit::OwnedOwner {
+        registry: access.registry().get(),
+        repository: access.repository().clone(),
+        principal: access.principal().key().into(),
+    }
+}

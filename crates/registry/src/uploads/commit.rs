@@ -1,0 +1,171 @@
+//! The last step of an upload: from bytes to a blob of a repository, durable when it returns.
+
+use lazuli_blobs::{Hasher, Location};
+use lazuli_db::Tx;
+use lazuli_wire::oci::{Digest, RepositoryName};
+
+use super::receive::{Content, lost_bytes};
+use super::{Loaded, sql};
+use crate::cache::Change;
+use crate::sessions::FRESH_US;
+use crate::{Error, Registry, Result, blobs, repositories};
+
+/// Who a session belongs to.
+#[derive(Debug, Clone)]
+pub(crate) struct OwnedOwner {
+    pub(crate) registry: i64,
+    pub(crate) repository: RepositoryName,
+    pub(crate) principal: Box<str>,
+}
+
+/// A whole upload.
+pub(super) struct Arrived {
+    pub(super) size: u64,
+    pub(super) content: Content,
+    pub(super) hasher: Hasher,
+}
+
+/// What the transaction found.
+enum Outcome {
+    /// The blob is new, and where this upload put it.
+    Stored,
+    /// The registry had the blob already, in this place (`None`: in the database).
+    Present(Option<String>),
+}
+
+impl Registry {
+    pub(super) async fn commit_upload(&self, owner: &OwnedOwner, loaded: &Loaded, is_session: bool, digest: Digest, arrived: Arrived) -> Result<()> {
+        let actual = self.digest_of(loaded, digest, &arrived).await?;
+        if actual != digest {
+            if is_session {
+                self.end_session(owner, loaded).await?;
+            } else {
+                self.inner.store.abort(loaded.id).await?;
+            }
+            return Err(Error::DigestMismatch { expected: digest, actual });
+        }
+        let size = arrived.size;
+        match arrived.content {
+            Content::Memory(bytes) => self.commit_small(owner, loaded, is_session, digest, bytes).await,
+            Content::Store => self.commit_stored(owner, loaded, is_session, digest, size).await,
+        }
+    }
+
+    async fn digest_of(&self, loaded: &Loaded, wanted: Digest, arrived: &Arrived) -> Result<Digest> {
+        if wanted.algorithm() == arrived.hasher.algorithm() {
+            return Ok(arrived.hasher.clone().finish());
+        }
+        match &arrived.content {
+            Content::Memory(bytes) => Ok(Digest::of(wanted.algorithm(), bytes)),
+            Content::Store => {
+                let hasher = self.inner.store.rehash(loaded.id, arrived.size, wanted.algorithm()).await.map_err(lost_bytes)?;
+                Ok(hasher.finish())
+            }
+        }
+    }
+
+    async fn commit_small(&self, owner: &OwnedOwner, loaded: &Loaded, is_session: bool, digest: Digest, bytes: Vec<u8>) -> Result<()> {
+        let content = bytes.clone();
+        let link = self.link(owner, loaded, is_session, digest, bytes.len() as u64, move |tx, registry, key, now, until| {
+            blobs::sql::insert(tx, registry, key, content.len() as i64, None, Some(&content), now, until)
+        });
+        if let Outcome::Present(Some(location)) = link.await?
+            && !self.is_whole(&location, bytes.len() as u64).await
+        {
+            self.heal(owner, digest, None, Some(bytes)).await?;
+        }
+        Ok(())
+    }
+
+    async fn commit_stored(&self, owner: &OwnedOwner, loaded: &Loaded, is_session: bool, digest: Digest, size: u64) -> Result<()> {
+        let registry = owner.registry;
+        let present = self.inner.db.read(move |tx| blobs::sql::place(tx, registry, &digest.to_bytes()).map_err(Error::from)).await?;
+        let is_present = match &present {
+            None => false,
+            Some((_, None)) => true,
+            Some((_, Some(location))) => self.is_whole(location, size).await,
+        };
+        if is_present {
+            let unknown = |_: &mut Tx<'_>, _: i64, _: &[u8], _: i64, _: i64| Err(lazuli_db::Error::Conflict);
+            match self.link(owner, loaded, is_session, digest, size, unknown).await {
+                Ok(_) => return Ok(self.inner.store.abort(loaded.id).await?),
+                // Garbage collection was faster: store it anew.
+                Err(Error::Database(lazuli_db::Error::Conflict)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let location = self.inner.store.finish(loaded.id, &registry.to_string(), &digest, size).await.map_err(lost_bytes)?;
+        let text = location.to_string();
+        let row = text.clone();
+        let outcome = self
+            .link(owner, loaded, is_session, digest, size, move |tx, registry, key, now, until| {
+                blobs::sql::insert(tx, registry, key, size as i64, Some(&row), None, now, until)
+            })
+            .await?;
+        match outcome {
+            Outcome::Stored => Ok(()),
+            Outcome::Present(Some(other)) if other == text => Ok(()),
+            Outcome::Present(Some(other)) if !self.is_whole(&other, size).await => self.heal(owner, digest, Some(text), None).await,
+            // Somebody pushed the same blob meanwhile: theirs stays.
+            Outcome::Present(_) => Ok(self.inner.store.remove(&location).await?),
+        }
+    }
+
+    /// Makes the blob a member of the repository, in one durable transaction: inserts it if the registry does not have it.
+    async fn link(
+        &self,
+        owner: &OwnedOwner,
+        loaded: &Loaded,
+        is_session: bool,
+        digest: Digest,
+        size: u64,
+        mut insert: impl FnMut(&mut Tx<'_>, i64, &[u8], i64, i64) -> Result<(), lazuli_db::Error> + Send + 'static,
+    ) -> Result<Outcome> {
+        let (owner, session, inner) = (owner.clone(), loaded.clone(), self.inner.clone());
+        let (now, until) = (self.now(), self.now() + self.lease_us());
+        self.inner
+            .db
+            .write(move |tx| {
+                let registry = owner.registry;
+                let key = digest.to_bytes();
+                let (repository, _) = repositories::sql::ensure(tx, registry, &owner.repository, now, || inner.log.unique_number())?;
+                let outcome = if blobs::sql::affirm(tx, registry, &key, until)? {
+                    Outcome::Present(blobs::sql::place(tx, registry, &key)?.and_then(|(_, location)| location))
+                } else {
+                    insert(tx, registry, &key, now, until)?;
+                    Outcome::Stored
+                };
+                blobs::sql::link(tx, registry, repository, &key, size as i64, now, until)?;
+                if is_session {
+                    sql::end(tx, &owner, &session, session.created_at + FRESH_US)?;
+                }
+                Ok::<_, Error>(outcome)
+            })
+            .await
+    }
+
+    async fn is_whole(&self, location: &str, size: u64) -> bool {
+        match Location::parse(location) {
+            Ok(location) => self.inner.store.open(&location, size).await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
+    /// A push of a blob whose stored copy is missing or cut replaces that copy.
+    async fn heal(&self, owner: &OwnedOwner, digest: Digest, location: Option<String>, content: Option<Vec<u8>>) -> Result<()> {
+        tracing::warn!(%digest, registry = owner.registry, "a damaged blob was healed by a push");
+        let registry = owner.registry;
+        let fence = self.inner.cache.close(registry, Some(&owner.repository));
+        let result = self
+            .inner
+            .db
+            .write(move |tx| {
+                blobs::sql::relocate(tx, registry, &digest.to_bytes(), location.as_deref(), content.as_deref()).map_err(Error::from)
+            })
+            .await;
+        fence.open(&[Change::Blob(digest)]);
+        // Other repositories may have the blob in memory too.
+        self.inner.cache.clear();
+        result
+    }
+}

@@ -1,0 +1,129 @@
+//! Receiving bytes: a few stay in memory (and go to the database), more go to the blob store.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use lazuli_blobs::{Hasher, UploadWriter};
+
+use super::Loaded;
+use crate::{Error, Registry, Result};
+
+/// A body as it arrives.
+pub trait Incoming: Send {
+    /// The length announced for all of it, in bytes.
+    fn length(&self) -> Option<u64>;
+
+    /// The next piece; `None` at the end. Errors: [`Error::BodyIncomplete`], [`Error::BodyTooLarge`].
+    fn next(&mut self) -> impl Future<Output = Option<Result<Bytes>>> + Send;
+}
+
+/// Where the bytes of an upload are.
+#[derive(Debug)]
+pub(super) enum Content {
+    Memory(Vec<u8>),
+    Store,
+}
+
+enum Target {
+    Memory(Vec<u8>),
+    Store(Box<dyn UploadWriter>),
+    /// After an error of the store.
+    Lost(Error),
+}
+
+/// Takes the bytes of one request.
+pub(super) struct Receiver<'a> {
+    registry: &'a Registry,
+    loaded: &'a Loaded,
+    target: Target,
+}
+
+impl<'a> Receiver<'a> {
+    pub(super) async fn new(registry: &'a Registry, loaded: &'a Loaded) -> Result<Self> {
+        let target = match &loaded.content {
+            Some(content) => Target::Memory(content.clone()),
+            None => {
+                let hasher = resume(registry, loaded).await?;
+                Target::Store(registry.inner.store.writer(loaded.id, loaded.size, hasher).await.map_err(lost_bytes)?)
+            }
+        };
+        Ok(Self { registry, loaded, target })
+    }
+
+    pub(super) async fn receive(&mut self, body: &mut impl Incoming) -> Result<()> {
+        let announced = body.length().unwrap_or(0);
+        if let Target::Memory(content) = &self.target
+            && content.len() as u64 + announced > self.registry.inner.options.inline_blob_max as u64
+        {
+            self.spill().await?;
+        }
+        while let Some(piece) = body.next().await {
+            self.take(piece?).await?;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, piece: Bytes) -> Result<()> {
+        if let Target::Memory(content) = &mut self.target {
+            if content.len() + piece.len() <= self.registry.inner.options.inline_blob_max {
+                content.extend_from_slice(&piece);
+                return Ok(());
+            }
+            self.spill().await?;
+        }
+        if let Target::Store(writer) = &mut self.target
+            && let Err(error) = writer.write(piece).await
+        {
+            self.target = Target::Lost(error.into());
+            return Err(Error::Internal("the blob store refused bytes"));
+        }
+        Ok(())
+    }
+
+    /// Moves what is in memory to the blob store.
+    async fn spill(&mut self) -> Result<()> {
+        let Target::Memory(content) = &mut self.target else { return Ok(()) };
+        let content = std::mem::take(content);
+        let mut writer = self.registry.inner.store.writer(self.loaded.id, 0, Hasher::new(self.loaded.algorithm)).await?;
+        if !content.is_empty() {
+            writer.write(content.into()).await?;
+        }
+        self.target = Target::Store(writer);
+        Ok(())
+    }
+
+    /// Waits for the writes. Returns how many bytes the upload has now, where they are, and their hash.
+    pub(super) async fn finish(self) -> Result<(u64, Content, Hasher)> {
+        match self.target {
+            Target::Memory(content) => {
+                let mut hasher = Hasher::new(self.loaded.algorithm);
+                hasher.update(&content);
+                Ok((content.len() as u64, Content::Memory(content), hasher))
+            }
+            Target::Store(writer) => {
+                let (size, hasher) = writer.finish().await?;
+                Ok((size, Content::Store, hasher))
+            }
+            Target::Lost(error) => Err(error),
+        }
+    }
+}
+
+/// The hash of the bytes stored so far. After a restart of the machine the saved state may be ahead of the bytes: then they are read.
+async fn resume(registry: &Registry, loaded: &Loaded) -> Result<Hasher> {
+    if loaded.boot == registry.inner.boot
+        && let Ok(hasher) = Hasher::restore(&loaded.hash_state)
+        && hasher.len() == loaded.size
+    {
+        return Ok(hasher);
+    }
+    registry.inner.store.rehash(loaded.id, loaded.size, loaded.algorithm).await.map_err(lost_bytes)
+}
+
+/// A session whose bytes are gone is a session no more.
+pub(super) fn lost_bytes(error: lazuli_blobs::Error) -> Error {
+    match error {
+        lazuli_blobs::Error::NotFound | lazuli_blobs::Error::Damaged { .. } | lazuli_blobs::Error::Poisoned => Error::UploadUnknown,
+        other => other.into(),
+    }
+}
