@@ -5,7 +5,9 @@
 
 #[macro_use]
 mod text;
+
 mod percent;
 
 pub mod oci;
+pub mod query;
 pub mod token;

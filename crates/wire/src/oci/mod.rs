@@ -3,9 +3,13 @@
 mod digest;
 mod endpoint;
 mod error;
+mod manifest;
 pub mod media_type;
 mod name;
+mod paging;
+mod range;
 mod reference;
+mod referrers;
 mod route;
 mod tag;
 mod upload_id;
@@ -13,9 +17,17 @@ mod upload_id;
 pub use digest::{Algorithm, Digest, DigestError};
 pub use endpoint::{Endpoint, Permission};
 pub use error::{ErrorCode, error_body};
+pub use manifest::{
+    Descriptor, ManifestError, ManifestLimits, ManifestWarning, ParsedManifest, Place, Platform,
+};
 pub use media_type::{ManifestKind, essence};
 pub use name::{NameError, RepositoryName};
+pub use paging::{OrderBy, PageError, PageQuery, next_link, next_page_link};
+pub use range::{ContentRangeError, MAX_SIZE, RangeOutcome, parse_content_range, parse_range};
 pub use reference::{Reference, ReferenceError};
+pub use referrers::{
+    ARTIFACT_TYPE_FILTER, Referrer, artifact_type_filter, fallback_tag, referrers_index,
+};
 pub use route::{Route, RouteError};
 pub use tag::{Tag, TagError};
 pub use upload_id::{UploadId, UploadIdError};

@@ -50,6 +50,11 @@ impl Tag {
         }
     }
 
+    /// A tag from a text made here, known to be one.
+    pub(crate) const fn from_valid(text: Box<str>) -> Self {
+        Self(text)
+    }
+
     /// The tag as text.
     pub fn as_str(&self) -> &str {
         &self.0
