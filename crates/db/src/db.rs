@@ -1,145 +1,297 @@
 //! The handle that everything above uses.
 
+use std::future::Future;
+use std::panic::Location;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::{Error, PostgresOptions, Result, SqliteOptions, Tx};
+use tokio::sync::oneshot;
 
-/// A database. Cheap to clone.
+use crate::clock::instant;
+use crate::dialect::Engine;
+use crate::queue::Queue;
+use crate::stats::Counters;
+use crate::work::{Job, Kind, call};
+use crate::{Error, PostgresOptions, Result, SqliteOptions, Stats, Tx, postgres, sqlite};
+
+/// A database. Cheap to clone; when the last clone is gone its threads finish what waits and end.
+///
+/// Closures may run more than once (see the [crate's documentation](crate)). A closure that panics is rolled back and
+/// answered with [`Error::Panicked`]. Dropping the future of a write does not stop the transaction once it has been
+/// polled.
 #[derive(Clone)]
-pub struct Db(#[allow(dead_code)] Arc<()>);
+pub struct Db(Arc<Shared>);
 
-/// Counters since the database was opened, and what is going on now.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Write transactions waiting.
-    pub write_queue: usize,
-    /// Read transactions waiting.
-    pub read_queue: usize,
-    /// Commits, each of one or more write transactions.
-    pub commits: u64,
-    /// Write transactions that took effect.
-    pub transactions: u64,
-    /// Read transactions.
-    pub reads: u64,
-    /// Write transactions that were rolled back because their closure failed.
-    pub rollbacks: u64,
-    /// Times that a transaction was repeated because it collided with others.
-    pub retries: u64,
-    /// Transactions whose closure ran longer than 20 ms.
-    pub slow: u64,
-    /// Whether writes are refused after a failed commit ([`Error::ReadOnly`]).
-    pub read_only: bool,
+struct Shared {
+    writes: Arc<Queue>,
+    reads: Arc<Queue>,
+    counters: Arc<Counters>,
+    backend: Backend,
+}
+
+enum Backend {
+    Sqlite(sqlite::Handle),
+    Postgres,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.writes.close();
+        self.reads.close();
+    }
 }
 
 impl Db {
     /// Opens the embedded database and migrates its schema.
-    pub fn open_sqlite(_options: SqliteOptions) -> Result<Self> {
-        Err(Error::Closed)
+    ///
+    /// Fails with [`Error::Unsuitable`] for a file that cannot hold one, [`Error::SchemaTooNew`],
+    /// [`Error::MigrationChanged`], or [`Error::Busy`] while another process migrates.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "options are made to be handed over"
+    )]
+    pub fn open_sqlite(options: SqliteOptions) -> Result<Self> {
+        let (writes, reads) = (Queue::new(options.queue), Queue::new(options.queue));
+        let counters = Arc::new(Counters::default());
+        match sqlite::open(&options, &writes, &reads, &counters) {
+            Ok(handle) => Ok(Self(Arc::new(Shared {
+                writes,
+                reads,
+                counters,
+                backend: Backend::Sqlite(handle),
+            }))),
+            Err(e) => {
+                writes.close();
+                reads.close();
+                Err(e)
+            }
+        }
     }
 
     /// Connects to PostgreSQL and migrates the schema.
-    pub fn open_postgres(_options: PostgresOptions) -> Result<Self> {
-        Err(Error::Closed)
+    ///
+    /// Fails with [`Error::Unavailable`] when the server cannot be reached, [`Error::Unsuitable`] for a database that
+    /// is not in UTF-8 or an address that cannot be read, [`Error::SchemaTooNew`] or [`Error::MigrationChanged`].
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "options are made to be handed over"
+    )]
+    pub fn open_postgres(options: PostgresOptions) -> Result<Self> {
+        let queue = Queue::new(options.queue);
+        let counters = Arc::new(Counters::default());
+        if let Err(e) = postgres::open(&options, &queue, &counters) {
+            queue.close();
+            return Err(e);
+        }
+        Ok(Self(Arc::new(Shared {
+            writes: queue.clone(),
+            reads: queue,
+            counters,
+            backend: Backend::Postgres,
+        })))
     }
 
     /// The engine's name: `sqlite` or `postgres`.
     pub fn engine(&self) -> &'static str {
-        "sqlite"
+        match self.0.backend {
+            Backend::Sqlite(_) => Engine::Sqlite.name(),
+            Backend::Postgres => Engine::Postgres.name(),
+        }
     }
 
-    /// Runs a transaction that is durable when this returns.
-    pub async fn write<T, E>(
+    /// Runs a transaction that is durable when this returns: it survives a power failure.
+    ///
+    /// The closure's own error rolls back and is returned. Otherwise see [`Error`]; in particular after
+    /// [`Error::OutcomeUnknown`] and [`Error::Io`] the transaction may turn out to have happened.
+    #[track_caller]
+    pub fn write<T, E>(
         &self,
-        _f: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
+        closure: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> impl Future<Output = Result<T, E>> + Send
     where
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        std::future::ready(Err(Error::Closed.into())).await
+        self.run(Kind::Durable, Location::caller(), closure)
     }
 
     /// Runs a transaction that is atomic and survives the end of the process, but may be lost when the machine loses
-    /// power.
-    pub async fn write_relaxed<T, E>(
+    /// power. (All earlier transactions are then kept or lost with it in order: none is lost that is older than one
+    /// that is kept.)
+    #[track_caller]
+    pub fn write_relaxed<T, E>(
         &self,
-        _f: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
+        closure: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> impl Future<Output = Result<T, E>> + Send
     where
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        std::future::ready(Err(Error::Closed.into())).await
+        self.run(Kind::Relaxed, Location::caller(), closure)
     }
 
-    /// Reads from one snapshot.
-    pub async fn read<T, E>(
+    /// Reads from one snapshot, which holds everything that was committed before the call.
+    #[track_caller]
+    pub fn read<T, E>(
         &self,
-        _f: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
+        closure: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> impl Future<Output = Result<T, E>> + Send
     where
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        std::future::ready(Err(Error::Closed.into())).await
+        self.run(Kind::Snapshot, Location::caller(), closure)
     }
 
-    /// As [`Db::read`] but cheaper, for a closure that makes one query: each query sees its own snapshot.
-    pub async fn read_one<T, E>(
+    /// As [`Db::read`], but cheaper, for a closure that makes one query: each query sees a snapshot of its own.
+    #[track_caller]
+    pub fn read_one<T, E>(
         &self,
-        _f: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
+        closure: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> impl Future<Output = Result<T, E>> + Send
     where
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        std::future::ready(Err(Error::Closed.into())).await
+        self.run(Kind::Single, Location::caller(), closure)
     }
 
-    /// [`Db::write`] for code that is not async. Panics when called from async code.
+    /// [`Db::write`] for code that is not async.
+    ///
+    /// # Panics
+    /// When called from async code.
+    #[track_caller]
     pub fn write_blocking<T, E>(
         &self,
-        _f: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        closure: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        Err(Error::Closed.into())
+        let outcome = self.submit(Kind::Durable, Location::caller(), closure)?;
+        outcome
+            .blocking_recv()
+            .unwrap_or_else(|_| Err(Error::Closed.into()))
     }
 
-    /// [`Db::read`] for code that is not async. Panics when called from async code.
+    /// [`Db::read`] for code that is not async.
+    ///
+    /// # Panics
+    /// When called from async code.
+    #[track_caller]
     pub fn read_blocking<T, E>(
         &self,
-        _f: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        closure: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        Err(Error::Closed.into())
+        let outcome = self.submit(Kind::Snapshot, Location::caller(), closure)?;
+        outcome
+            .blocking_recv()
+            .unwrap_or_else(|_| Err(Error::Closed.into()))
     }
 
-    /// What the database is doing.
+    /// What the database has done and is doing.
     pub fn stats(&self) -> Stats {
-        Stats::default()
+        self.0
+            .counters
+            .snapshot(self.0.writes.len(), self.0.reads.len())
     }
 
-    /// Moves what the write-ahead log holds into the database file (SQLite; nothing to do for PostgreSQL).
+    /// Moves what the write-ahead log holds into the database file and empties the log (PostgreSQL does so itself).
+    /// [`Error::Busy`]: readers or another process held on to the log for too long.
     pub async fn checkpoint(&self) -> Result<()> {
-        std::future::ready(Err(Error::Closed)).await
+        match &self.0.backend {
+            Backend::Sqlite(handle) => handle.checkpoint()?.await.unwrap_or(Err(Error::Closed)),
+            Backend::Postgres => Ok(()),
+        }
     }
 
-    /// Finishes the waiting transactions, checkpoints and closes, within `limit`.
-    pub async fn close(&self, _limit: Duration) -> Result<()> {
-        std::future::ready(Err(Error::Closed)).await
+    /// Takes no more transactions, finishes those that wait, checkpoints, and ends the threads.
+    ///
+    /// [`Error::Busy`]: this took longer than `limit`, and goes on in the background. Nothing acknowledged is at risk;
+    /// the next start only has more to do.
+    pub async fn close(&self, limit: Duration) -> Result<()> {
+        let (reply, outcome) = oneshot::channel();
+        let (db, deadline) = (self.clone(), instant() + limit);
+        std::thread::Builder::new()
+            .name("db-close".to_owned())
+            .spawn(move || {
+                let _ = reply.send(db.close_until(deadline));
+            })
+            .map_err(|e| Error::other(e.to_string()))?;
+        outcome.await.unwrap_or(Err(Error::Closed))
     }
 
-    /// Writes a consistent copy of the database to a new file while transactions run (SQLite; a PostgreSQL server has
-    /// its own tools).
-    pub async fn backup_to(&self, _path: &Path) -> Result<()> {
-        std::future::ready(Err(Error::Closed)).await
+    /// [`Db::close`] for code that is not async.
+    pub fn close_blocking(&self, limit: Duration) -> Result<()> {
+        self.close_until(instant() + limit)
+    }
+
+    /// Writes a consistent copy of the database to the new file `path`, durably, while transactions run. The log grows
+    /// meanwhile. [`Error::Unsupported`] for PostgreSQL, which has its own tools.
+    pub async fn backup_to(&self, path: &Path) -> Result<()> {
+        match &self.0.backend {
+            Backend::Sqlite(handle) => handle.backup(path)?.await.unwrap_or(Err(Error::Closed)),
+            Backend::Postgres => Err(Error::Unsupported(
+                "backup: use pg_dump or your server's backup",
+            )),
+        }
+    }
+
+    fn close_until(&self, deadline: Instant) -> Result<()> {
+        self.0.writes.close();
+        self.0.reads.close();
+        if !self.0.writes.wait_ended(deadline) || !self.0.reads.wait_ended(deadline) {
+            return Err(Error::Busy);
+        }
+        match &self.0.backend {
+            Backend::Sqlite(handle) if !self.0.counters.is_read_only() => handle.close(deadline),
+            _ => Ok(()),
+        }
+    }
+
+    async fn run<T, E, F>(
+        &self,
+        kind: Kind,
+        caller: &'static Location<'static>,
+        closure: F,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    {
+        let outcome = self.submit(kind, caller, closure)?;
+        outcome.await.unwrap_or_else(|_| Err(Error::Closed.into()))
+    }
+
+    fn submit<T, E, F>(
+        &self,
+        kind: Kind,
+        caller: &'static Location<'static>,
+        closure: F,
+    ) -> Result<oneshot::Receiver<Result<T, E>>>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    {
+        let writing = matches!(kind, Kind::Durable | Kind::Relaxed);
+        if writing && self.0.counters.is_read_only() {
+            return Err(Error::ReadOnly);
+        }
+        let (work, outcome) = call(closure);
+        let queue = if writing {
+            &self.0.writes
+        } else {
+            &self.0.reads
+        };
+        queue.push(Job { kind, caller, work })?;
+        Ok(outcome)
     }
 }

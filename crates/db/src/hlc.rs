@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 
 /// How far a timestamp of another node may be ahead of our clock.
-pub const MAX_DRIFT: Duration = Duration::from_secs(5 * 60);
+pub const MAX_DRIFT: Duration = Duration::from_mins(5);
 
 const COUNTER_BITS: u32 = 16;
 

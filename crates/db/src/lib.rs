@@ -20,18 +20,26 @@
 
 pub mod clock;
 mod db;
+pub mod dialect;
 mod error;
+pub mod faults;
 pub mod hlc;
+mod migrate;
 mod options;
 mod postgres;
+mod queue;
 mod row;
 mod sqlite;
+mod statements;
+mod stats;
 mod tx;
 mod value;
+mod work;
 
-pub use db::{Db, Stats};
+pub use db::Db;
 pub use error::{Error, Result};
 pub use options::{PostgresOptions, SqliteOptions};
 pub use row::Row;
+pub use stats::Stats;
 pub use tx::Tx;
 pub use value::Value;

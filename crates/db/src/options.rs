@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::faults::Faults;
+
 /// How the embedded database is opened.
 #[derive(Clone)]
 pub struct SqliteOptions {
@@ -18,6 +20,11 @@ pub struct SqliteOptions {
     pub busy_timeout: Duration,
     /// How many transactions may wait, for writing and for reading each; more get [`Error::Busy`](crate::Error::Busy).
     pub queue: usize,
+    /// The most pages of 4 KiB that the file may have; more get [`Error::Full`](crate::Error::Full). `None`: as many
+    /// as the disk holds.
+    pub max_pages: Option<u32>,
+    /// Failures on demand, for tests.
+    pub faults: Faults,
 }
 
 impl SqliteOptions {
@@ -30,6 +37,8 @@ impl SqliteOptions {
             reader_cache_kib: 2048,
             busy_timeout: Duration::from_secs(5),
             queue: 10_000,
+            max_pages: None,
+            faults: Faults::default(),
         }
     }
 }
@@ -44,6 +53,8 @@ pub struct PostgresOptions {
     pub connections: usize,
     /// How many transactions may wait; more get [`Error::Busy`](crate::Error::Busy).
     pub queue: usize,
+    /// Failures on demand, for tests.
+    pub faults: Faults,
 }
 
 impl PostgresOptions {
@@ -53,6 +64,7 @@ impl PostgresOptions {
             url: url.into(),
             connections: 16,
             queue: 10_000,
+            faults: Faults::default(),
         }
     }
 }

@@ -19,7 +19,7 @@ pub struct Tx<'c> {
 /// A connection of one of the engines with its prepared statements.
 pub(crate) enum Session<'c> {
     Sqlite(crate::sqlite::Session<'c>),
-    Postgres(crate::postgres::Session),
+    Postgres(Box<crate::postgres::Session>),
 }
 
 impl<'c> Tx<'c> {
@@ -67,6 +67,16 @@ impl<'c> Tx<'c> {
             Session::Sqlite(session) => session.query(sql, params, map),
             Session::Postgres(session) => session.query(sql, params, map),
         });
+        self.note(result)
+    }
+
+    /// Several statements without parameters, for migrations.
+    pub(crate) fn batch(&mut self, sql: &str) -> Result<()> {
+        self.usable()?;
+        let result = match &mut self.session {
+            Session::Sqlite(session) => session.batch(sql),
+            Session::Postgres(session) => session.batch(sql),
+        };
         self.note(result)
     }
 

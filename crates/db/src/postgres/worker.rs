@@ -1,0 +1,215 @@
+//! A thread with a connection: runs one transaction at a time and repeats those that collide.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use postgres::Config;
+
+use super::session::{Session, injected};
+use crate::clock::instant;
+use crate::faults::{Fault, FaultPoint, Faults};
+use crate::queue::{Queue, Serving};
+use crate::stats::Counters;
+use crate::work::{Job, Kind};
+use crate::{Error, Result, Tx, tx};
+
+/// How often a transaction is tried at most.
+const ATTEMPTS: u32 = 24;
+/// How often after a broken connection.
+const CONNECTIONS: u32 = 3;
+/// The longest pause between attempts.
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// How long after a failed connect the next one is tried; until then callers get the error at once.
+const RECONNECT_AFTER: Duration = Duration::from_millis(500);
+
+pub(super) struct Parts {
+    pub(super) config: Config,
+    /// A connection that is there already.
+    pub(super) first: Option<postgres::Client>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) faults: Faults,
+}
+
+struct Worker {
+    parts: Parts,
+    tx: Option<Tx<'static>>,
+    /// The last failure to connect, and when.
+    down: Option<(Error, Instant)>,
+}
+
+/// How an attempt ended.
+enum End {
+    /// With an outcome to deliver.
+    Done,
+    /// Rolled back because it collided with others.
+    Collided,
+    /// The connection broke before the commit.
+    Broken,
+}
+
+/// Serves the queue until it is closed and empty.
+pub(super) fn run(parts: Parts, queue: &Queue, serving: Serving) {
+    let mut worker = Worker {
+        parts,
+        tx: None,
+        down: None,
+    };
+    let mut jobs = VecDeque::new();
+    while queue.take(&mut jobs, 1) {
+        for mut job in jobs.drain(..) {
+            let reading = matches!(job.kind, Kind::Snapshot | Kind::Single);
+            if reading && job.work.is_abandoned() {
+                continue;
+            }
+            worker.repeat(&mut job);
+            job.work.deliver();
+        }
+    }
+    drop(serving);
+}
+
+impl Worker {
+    /// Tries a transaction until it has an outcome.
+    fn repeat(&mut self, job: &mut Job) {
+        let mut broken = 0;
+        for attempt in 1..=ATTEMPTS {
+            match self.attempt(job) {
+                Ok(End::Collided) if attempt < ATTEMPTS => pause(attempt),
+                Ok(End::Broken) if broken < CONNECTIONS => broken += 1,
+                // Of the last attempt the closure's own error, made from the cause, is kept.
+                Ok(_) => return,
+                Err(e) => {
+                    job.work.fail(e);
+                    return;
+                }
+            }
+            Counters::add(&self.parts.counters.retries, 1);
+        }
+    }
+
+    fn attempt(&mut self, job: &mut Job) -> Result<End> {
+        let counters = self.parts.counters.clone();
+        let faults = self.parts.faults.clone();
+        let tx = self.connected()?;
+        let writing = matches!(job.kind, Kind::Durable | Kind::Relaxed);
+        tx.failure = None;
+        let begun = match job.kind {
+            Kind::Durable => tx.batch("BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE"),
+            Kind::Relaxed => tx.batch(
+                "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE; SET LOCAL synchronous_commit = off",
+            ),
+            Kind::Snapshot => tx.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+            Kind::Single => Ok(()),
+        };
+        if let Err(e) = begun {
+            self.tx = None;
+            job.work.fail(e);
+            return Ok(End::Broken);
+        }
+        session(tx).writing = writing;
+        let started = instant();
+        let succeeded = job.work.run(tx);
+        counters.ran(started.elapsed(), job.caller);
+        session(tx).writing = false;
+        match tx.failure {
+            Some(Error::Unavailable(_)) => {
+                self.tx = None;
+                return Ok(End::Broken);
+            }
+            Some(Error::Conflict) => {
+                self.roll_back();
+                return Ok(End::Collided);
+            }
+            _ => {}
+        }
+        if !writing {
+            Counters::add(&counters.reads, 1);
+            if job.kind == Kind::Snapshot {
+                self.roll_back();
+            }
+        } else if succeeded {
+            return self.commit(job, faults.at(FaultPoint::Commit));
+        } else {
+            Counters::add(&counters.rollbacks, 1);
+            self.roll_back();
+        }
+        Ok(End::Done)
+    }
+
+    fn commit(&mut self, job: &mut Job, fault: Option<Fault>) -> Result<End> {
+        let counters = self.parts.counters.clone();
+        let session = session(self.connected()?);
+        let committed = match fault {
+            None => session.commit(),
+            Some(Fault::ConnectionLost) => session.commit().and(Err(Error::OutcomeUnknown)),
+            Some(fault) => Err(injected(fault)),
+        };
+        match committed {
+            Ok(()) => {
+                Counters::add(&counters.commits, 1);
+                Counters::add(&counters.transactions, 1);
+                return Ok(End::Done);
+            }
+            Err(Error::OutcomeUnknown) => self.tx = None,
+            Err(_) => self.roll_back(),
+        }
+        match committed {
+            Err(Error::Conflict) => {
+                job.work.fail(Error::Conflict);
+                Ok(End::Collided)
+            }
+            Err(e) => {
+                Counters::add(&counters.failed_commits, 1);
+                tracing::error!(error = %e, "commit failed");
+                job.work.fail(e);
+                Ok(End::Done)
+            }
+            Ok(()) => Ok(End::Done),
+        }
+    }
+
+    /// Ends a transaction without effect. Cannot fail: if the connection is broken, so is the transaction.
+    fn roll_back(&mut self) {
+        if let Some(tx) = &mut self.tx
+            && session(tx).batch("ROLLBACK").is_err()
+        {
+            self.tx = None;
+        }
+    }
+
+    fn connected(&mut self) -> Result<&mut Tx<'static>> {
+        if self.tx.is_none() {
+            let client = match (self.parts.first.take(), &self.down) {
+                (Some(client), _) => client,
+                (None, Some((error, at))) if at.elapsed() < RECONNECT_AFTER => {
+                    return Err(error.clone());
+                }
+                (None, _) => super::connect(&self.parts.config).inspect_err(|e| {
+                    tracing::warn!(error = %e, "cannot connect to PostgreSQL");
+                    self.down = Some((e.clone(), instant()));
+                })?,
+            };
+            self.down = None;
+            self.tx = Some(Tx::new(tx::Session::Postgres(Box::new(Session::new(
+                client,
+                self.parts.faults.clone(),
+            )))));
+        }
+        self.tx.as_mut().ok_or(Error::Closed)
+    }
+}
+
+fn session<'a>(tx: &'a mut Tx<'static>) -> &'a mut Session {
+    match &mut tx.session {
+        tx::Session::Postgres(session) => session,
+        tx::Session::Sqlite(_) => unreachable!("this thread makes only sessions of PostgreSQL"),
+    }
+}
+
+/// Waits a random time, on average longer after each attempt, so that those that collided do not meet again.
+fn pause(attempt: u32) {
+    let longest = Duration::from_millis(1 << attempt.min(10)).min(LONGEST_PAUSE);
+    let random = getrandom::u32().unwrap_or(u32::MAX / 2);
+    std::thread::sleep(longest.mul_f64(f64::from(random) / f64::from(u32::MAX)));
+}
