@@ -87,29 +87,56 @@ impl OpenFiles {
 
 impl Registry {
     /// A blob that memory has: no waiting, for the common case.
-    pub fn cached_blob(&self, access: &RepositoryAccess<Pull>, digest: &Digest) -> Option<Arc<StoredBlob>> {
-        self.inner.cache.blob(access.registry().get(), access.repository(), digest)
+    pub fn cached_blob(
+        &self,
+        access: &RepositoryAccess<Pull>,
+        digest: &Digest,
+    ) -> Option<Arc<StoredBlob>> {
+        self.inner
+            .cache
+            .blob(access.registry().get(), access.repository(), digest)
     }
 
     /// The blob of that digest, if the repository holds it.
-    pub async fn blob(&self, access: &RepositoryAccess<Pull>, digest: &Digest) -> Result<Arc<StoredBlob>> {
-        self.find_blob(access.registry().get(), access.repository(), digest).await
+    pub async fn blob(
+        &self,
+        access: &RepositoryAccess<Pull>,
+        digest: &Digest,
+    ) -> Result<Arc<StoredBlob>> {
+        self.find_blob(access.registry().get(), access.repository(), digest)
+            .await
     }
 
     /// As [`Registry::blob`], and the answer may be relied on for the lease time.
-    pub async fn affirm_blob(&self, access: &RepositoryAccess<Pull>, digest: &Digest) -> Result<Arc<StoredBlob>> {
+    pub async fn affirm_blob(
+        &self,
+        access: &RepositoryAccess<Pull>,
+        digest: &Digest,
+    ) -> Result<Arc<StoredBlob>> {
         let blob = self.blob(access, digest).await?;
         let (now, lease) = (self.now(), self.lease_us());
         if blob.leased_until.load(Ordering::Acquire) >= now + lease / 2 {
             return Ok(blob);
         }
-        let (registry, name, digest, until) = (access.registry().get(), access.repository().clone(), *digest, now + lease);
+        let (registry, name, digest, until) = (
+            access.registry().get(),
+            access.repository().clone(),
+            *digest,
+            now + lease,
+        );
         let leased = self
             .inner
             .db
             .write_relaxed(move |tx| {
-                let repository = repositories::sql::find(tx, registry, &name)?.ok_or(Error::BlobUnknown)?;
-                Ok::<_, Error>(sql::lease(tx, registry, repository, &digest.to_bytes(), until)?)
+                let repository =
+                    repositories::sql::find(tx, registry, &name)?.ok_or(Error::BlobUnknown)?;
+                Ok::<_, Error>(sql::lease(
+                    tx,
+                    registry,
+                    repository,
+                    &digest.to_bytes(),
+                    until,
+                )?)
             })
             .await?;
         if !leased {
@@ -119,7 +146,12 @@ impl Registry {
         Ok(blob)
     }
 
-    async fn find_blob(&self, registry: i64, name: &RepositoryName, digest: &Digest) -> Result<Arc<StoredBlob>> {
+    async fn find_blob(
+        &self,
+        registry: i64,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Arc<StoredBlob>> {
         if let Some(found) = self.inner.cache.blob(registry, name, digest) {
             return Ok(found);
         }
@@ -129,13 +161,17 @@ impl Registry {
             .inner
             .db
             .read(move |tx| {
-                let repository = repositories::sql::find(tx, registry, &tx_name)?.ok_or(Error::NameUnknown)?;
-                let row = sql::find(tx, registry, repository, &tx_digest.to_bytes())?.ok_or(Error::BlobUnknown)?;
+                let repository =
+                    repositories::sql::find(tx, registry, &tx_name)?.ok_or(Error::NameUnknown)?;
+                let row = sql::find(tx, registry, repository, &tx_digest.to_bytes())?
+                    .ok_or(Error::BlobUnknown)?;
                 row.into_blob(tx_digest)
             })
             .await?;
         let found = Arc::new(found);
-        self.inner.cache.keep_blob(ticket, registry, name, *digest, found.clone());
+        self.inner
+            .cache
+            .keep_blob(ticket, registry, name, *digest, found.clone());
         Ok(found)
     }
 
@@ -152,7 +188,9 @@ impl Registry {
         if let Some(ready) = self.ready_bytes(blob) {
             return Ok(ready);
         }
-        let Content::Stored(location) = &blob.content else { return Err(Error::Internal("a blob has no bytes")) };
+        let Content::Stored(location) = &blob.content else {
+            return Err(Error::Internal("a blob has no bytes"));
+        };
         match self.inner.store.open(location, blob.size).await {
             Ok(Opened::File(file)) => {
                 self.inner.files.0.insert(location.clone(), file.clone());
@@ -164,7 +202,11 @@ impl Registry {
     }
 
     /// Takes a blob out of a repository. Other repositories keep theirs.
-    pub async fn delete_blob(&self, access: &RepositoryAccess<Delete>, digest: &Digest) -> Result<()> {
+    pub async fn delete_blob(
+        &self,
+        access: &RepositoryAccess<Delete>,
+        digest: &Digest,
+    ) -> Result<()> {
         let registry = access.registry().get();
         let name = access.repository().clone();
         let (this, digest) = (self.clone(), *digest);
@@ -175,7 +217,8 @@ impl Registry {
                 .inner
                 .db
                 .write(move |tx| {
-                    let repository = repositories::sql::find(tx, registry, &name)?.ok_or(Error::NameUnknown)?;
+                    let repository =
+                        repositories::sql::find(tx, registry, &name)?.ok_or(Error::NameUnknown)?;
                     unlink(tx, registry, repository, &digest, now)
                 })
                 .await;
@@ -186,14 +229,33 @@ impl Registry {
     }
 
     /// Repositories that hold a blob, for a mount that names no source: the caller asks which of them it may read.
-    pub async fn mount_candidates(&self, target: &RepositoryAccess<Push>, digest: &Digest) -> Result<Vec<RepositoryName>> {
+    pub async fn mount_candidates(
+        &self,
+        target: &RepositoryAccess<Push>,
+        digest: &Digest,
+    ) -> Result<Vec<RepositoryName>> {
         let (registry, digest) = (target.registry().get(), *digest);
-        let names = self.inner.db.read(move |tx| sql::holders(tx, registry, &digest.to_bytes(), MOUNT_CANDIDATES).map_err(Error::from)).await?;
-        Ok(names.iter().filter_map(|name| RepositoryName::parse(name).ok()).collect())
+        let names = self
+            .inner
+            .db
+            .read(move |tx| {
+                sql::holders(tx, registry, &digest.to_bytes(), MOUNT_CANDIDATES)
+                    .map_err(Error::from)
+            })
+            .await?;
+        Ok(names
+            .iter()
+            .filter_map(|name| RepositoryName::parse(name).ok())
+            .collect())
     }
 
     /// Makes a blob of one repository readable in another; false if the source does not hold it.
-    pub async fn mount_blob(&self, target: &RepositoryAccess<Push>, source: &RepositoryAccess<Pull>, digest: &Digest) -> Result<bool> {
+    pub async fn mount_blob(
+        &self,
+        target: &RepositoryAccess<Push>,
+        source: &RepositoryAccess<Pull>,
+        digest: &Digest,
+    ) -> Result<bool> {
         if target.registry() != source.registry() {
             return Ok(false);
         }
@@ -201,15 +263,31 @@ impl Registry {
         let (target, source) = (target.repository().clone(), source.repository().clone());
         let (this, digest) = (self.clone(), *digest);
         self.to_the_end(async move {
-            let (now, until, inner) = (this.now(), this.now() + this.lease_us(), this.inner.clone());
+            let (now, until, inner) =
+                (this.now(), this.now() + this.lease_us(), this.inner.clone());
             this.inner
                 .db
                 .write(move |tx| {
-                    let Some(from) = repositories::sql::find(tx, registry, &source)? else { return Ok(false) };
-                    let Some(size) = sql::linked_size(tx, from, &digest.to_bytes())? else { return Ok(false) };
-                    let (repository, _) = repositories::sql::ensure(tx, registry, &target, now, || inner.log.unique_number())?;
+                    let Some(from) = repositories::sql::find(tx, registry, &source)? else {
+                        return Ok(false);
+                    };
+                    let Some(size) = sql::linked_size(tx, from, &digest.to_bytes())? else {
+                        return Ok(false);
+                    };
+                    let (repository, _) =
+                        repositories::sql::ensure(tx, registry, &target, now, || {
+                            inner.log.unique_number()
+                        })?;
                     sql::affirm(tx, registry, &digest.to_bytes(), until)?;
-                    sql::link(tx, registry, repository, &digest.to_bytes(), size, now, until)?;
+                    sql::link(
+                        tx,
+                        registry,
+                        repository,
+                        &digest.to_bytes(),
+                        size,
+                        now,
+                        until,
+                    )?;
                     Ok::<_, Error>(true)
                 })
                 .await
@@ -225,7 +303,13 @@ impl Registry {
 
 /// Takes a blob out of a repository in the caller's transaction, ends its metering interval, and lets garbage collection look at
 /// the blob if this was its last repository.
-pub(crate) fn unlink(tx: &mut Tx<'_>, registry: i64, repository: i64, digest: &Digest, now: i64) -> Result<()> {
+pub(crate) fn unlink(
+    tx: &mut Tx<'_>,
+    registry: i64,
+    repository: i64,
+    digest: &Digest,
+    now: i64,
+) -> Result<()> {
     let bytes = digest.to_bytes();
     if sql::linked_size(tx, repository, &bytes)?.is_none() {
         return Err(Error::BlobUnknown);

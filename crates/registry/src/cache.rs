@@ -32,7 +32,11 @@ pub struct CacheOptions {
 
 impl Default for CacheOptions {
     fn default() -> Self {
-        Self { manifests: 8 << 20, blobs: 4 << 20, pages: 2 << 20 }
+        Self {
+            manifests: 8 << 20,
+            blobs: 4 << 20,
+            pages: 2 << 20,
+        }
     }
 }
 
@@ -52,7 +56,9 @@ struct KeyRef<'a, T> {
 
 impl<T: Eq> Equivalent<Key<T>> for KeyRef<'_, T> {
     fn equivalent(&self, key: &Key<T>) -> bool {
-        self.registry == key.registry && *self.item == key.item && *self.repository == key.repository
+        self.registry == key.registry
+            && *self.item == key.item
+            && *self.repository == key.repository
     }
 }
 
@@ -64,7 +70,10 @@ struct Entry<V> {
 
 impl<V> Clone for Entry<V> {
     fn clone(&self) -> Self {
-        Self { generation: self.generation, value: self.value.clone() }
+        Self {
+            generation: self.generation,
+            value: self.value.clone(),
+        }
     }
 }
 
@@ -171,22 +180,40 @@ impl Cache {
     }
 
     /// To be taken before the database is read. `None` while a write is under way: then nothing may be kept.
-    pub(crate) fn ticket(&self, registry: i64, repository: Option<&RepositoryName>) -> Option<Ticket> {
+    pub(crate) fn ticket(
+        &self,
+        registry: i64,
+        repository: Option<&RepositoryName>,
+    ) -> Option<Ticket> {
         let fence = self.fence_of(registry, repository);
         let state = &self.fences[fence];
         let epoch = state.epoch.load(Ordering::Acquire);
         let generation = state.generation.load(Ordering::Acquire);
-        state.is_open().then_some(Ticket { fence, epoch, generation })
+        state.is_open().then_some(Ticket {
+            fence,
+            epoch,
+            generation,
+        })
     }
 
     /// Closes the fence of a repository (or of the catalog) for the time of a write.
-    pub(crate) fn close(self: &Arc<Self>, registry: i64, repository: Option<&RepositoryName>) -> ClosedFence {
+    pub(crate) fn close(
+        self: &Arc<Self>,
+        registry: i64,
+        repository: Option<&RepositoryName>,
+    ) -> ClosedFence {
         let fence = self.fence_of(registry, repository);
         let state = &self.fences[fence];
         let _guard = state.lock.lock().unwrap_or_else(PoisonError::into_inner);
         state.closed_by.fetch_add(1, Ordering::AcqRel);
         state.epoch.fetch_add(1, Ordering::AcqRel);
-        ClosedFence { cache: self.clone(), registry, repository: repository.cloned(), fence, told: false }
+        ClosedFence {
+            cache: self.clone(),
+            registry,
+            repository: repository.cloned(),
+            fence,
+            told: false,
+        }
     }
 
     fn keep(&self, ticket: Ticket, insert: impl FnOnce()) {
@@ -198,51 +225,131 @@ impl Cache {
     }
 
     /// The manifest a tag or digest names, if known and no write is under way.
-    pub(crate) fn manifest(&self, registry: i64, repository: &RepositoryName, item: &Reference) -> Option<Arc<StoredManifest>> {
+    pub(crate) fn manifest(
+        &self,
+        registry: i64,
+        repository: &RepositoryName,
+        item: &Reference,
+    ) -> Option<Arc<StoredManifest>> {
         let state = &self.fences[self.fence_of(registry, Some(repository))];
         if !state.is_open() {
             return None;
         }
-        let entry = self.manifests.get(&KeyRef { registry, repository, item })?;
+        let entry = self.manifests.get(&KeyRef {
+            registry,
+            repository,
+            item,
+        })?;
         (entry.generation == state.generation.load(Ordering::Acquire)).then_some(entry.value)
     }
 
-    pub(crate) fn keep_manifest(&self, ticket: Option<Ticket>, registry: i64, repository: &RepositoryName, item: Reference, value: Arc<StoredManifest>) {
+    pub(crate) fn keep_manifest(
+        &self,
+        ticket: Option<Ticket>,
+        registry: i64,
+        repository: &RepositoryName,
+        item: Reference,
+        value: Arc<StoredManifest>,
+    ) {
         let Some(ticket) = ticket else { return };
-        let key = Key { registry, repository: repository.clone(), item };
-        self.keep(ticket, || self.manifests.insert(key, Entry { generation: ticket.generation, value }));
+        let key = Key {
+            registry,
+            repository: repository.clone(),
+            item,
+        };
+        self.keep(ticket, || {
+            self.manifests.insert(
+                key,
+                Entry {
+                    generation: ticket.generation,
+                    value,
+                },
+            )
+        });
     }
 
-    pub(crate) fn blob(&self, registry: i64, repository: &RepositoryName, item: &Digest) -> Option<Arc<StoredBlob>> {
+    pub(crate) fn blob(
+        &self,
+        registry: i64,
+        repository: &RepositoryName,
+        item: &Digest,
+    ) -> Option<Arc<StoredBlob>> {
         let state = &self.fences[self.fence_of(registry, Some(repository))];
         if !state.is_open() {
             return None;
         }
-        let entry = self.blobs.get(&KeyRef { registry, repository, item })?;
+        let entry = self.blobs.get(&KeyRef {
+            registry,
+            repository,
+            item,
+        })?;
         (entry.generation == state.generation.load(Ordering::Acquire)).then_some(entry.value)
     }
 
-    pub(crate) fn keep_blob(&self, ticket: Option<Ticket>, registry: i64, repository: &RepositoryName, item: Digest, value: Arc<StoredBlob>) {
+    pub(crate) fn keep_blob(
+        &self,
+        ticket: Option<Ticket>,
+        registry: i64,
+        repository: &RepositoryName,
+        item: Digest,
+        value: Arc<StoredBlob>,
+    ) {
         let Some(ticket) = ticket else { return };
-        let key = Key { registry, repository: repository.clone(), item };
-        self.keep(ticket, || self.blobs.insert(key, Entry { generation: ticket.generation, value }));
+        let key = Key {
+            registry,
+            repository: repository.clone(),
+            item,
+        };
+        self.keep(ticket, || {
+            self.blobs.insert(
+                key,
+                Entry {
+                    generation: ticket.generation,
+                    value,
+                },
+            )
+        });
     }
 
     /// A page is good only for the epoch it was read in: any write to its repository ends it.
-    pub(crate) fn page(&self, registry: i64, repository: Option<&RepositoryName>, page: &PageKey) -> Option<Arc<Page>> {
+    pub(crate) fn page(
+        &self,
+        registry: i64,
+        repository: Option<&RepositoryName>,
+        page: &PageKey,
+    ) -> Option<Arc<Page>> {
         let state = &self.fences[self.fence_of(registry, repository)];
         let epoch = state.epoch.load(Ordering::Acquire);
         if !state.is_open() {
             return None;
         }
-        let entry = self.pages.get(&PageRef { registry, repository, page })?;
+        let entry = self.pages.get(&PageRef {
+            registry,
+            repository,
+            page,
+        })?;
         (entry.generation == epoch).then_some(entry.value)
     }
 
-    pub(crate) fn keep_page(&self, ticket: Option<Ticket>, registry: i64, repository: Option<&RepositoryName>, page: PageKey, value: Arc<Page>) {
+    pub(crate) fn keep_page(
+        &self,
+        ticket: Option<Ticket>,
+        registry: i64,
+        repository: Option<&RepositoryName>,
+        page: PageKey,
+        value: Arc<Page>,
+    ) {
         let Some(ticket) = ticket else { return };
         let key = (registry, repository.cloned(), page);
-        self.keep(ticket, || self.pages.insert(key, Entry { generation: ticket.epoch, value }));
+        self.keep(ticket, || {
+            self.pages.insert(
+                key,
+                Entry {
+                    generation: ticket.epoch,
+                    value,
+                },
+            )
+        });
     }
 
     /// Forgets everything, for instance after a repair.
@@ -281,10 +388,18 @@ impl ClosedFence {
             for change in changes {
                 match change {
                     Change::Manifest(item) => {
-                        self.cache.manifests.remove(&KeyRef { registry: self.registry, repository, item });
+                        self.cache.manifests.remove(&KeyRef {
+                            registry: self.registry,
+                            repository,
+                            item,
+                        });
                     }
                     Change::Blob(item) => {
-                        self.cache.blobs.remove(&KeyRef { registry: self.registry, repository, item });
+                        self.cache.blobs.remove(&KeyRef {
+                            registry: self.registry,
+                            repository,
+                            item,
+                        });
                     }
                 }
             }

@@ -7,12 +7,12 @@ pub mod blobs;
 pub mod cache;
 mod error;
 //pub mod fsck;
-//pub mod gc;
+pub mod gc;
 pub mod leases;
 pub mod listing;
 pub mod manifests;
 pub mod merge;
-//pub mod metering;
+pub mod metering;
 pub mod operations;
 pub mod referrers;
 mod repositories;
@@ -75,19 +75,27 @@ pub(crate) struct Inner {
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Registry").field("options", &self.inner.options.origin).finish_non_exhaustive()
+        f.debug_struct("Registry")
+            .field("options", &self.inner.options.origin)
+            .finish_non_exhaustive()
     }
 }
 
 impl Registry {
     /// A registry on an opened database and blob store. Reads one row: nothing is scanned.
-    pub async fn open(db: Db, store: Arc<dyn BlobStore>, clock: Arc<dyn Clock>, options: Options) -> Result<Self> {
+    pub async fn open(
+        db: Db,
+        store: Arc<dyn BlobStore>,
+        clock: Arc<dyn Clock>,
+        options: Options,
+    ) -> Result<Self> {
         let cache = Cache::new(options.cache);
-        let seed = getrandom::u64().map_err(|_| Error::Internal("the system gave no random bytes"))?;
+        let seed =
+            getrandom::u64().map_err(|_| Error::Internal("the system gave no random bytes"))?;
         let log = operations::Log::open(db.clone(), clock.clone(), options.origin, seed).await?;
         Ok(Self {
             inner: Arc::new(Inner {
-                sessions: sessions::Sessions::new(options.session_key),
+                sessions: sessions::Sessions::new(options.session_key, db.engine() == "sqlite"),
                 files: blobs::OpenFiles::new(),
                 transfers: metering::Transfers::new(),
                 boot: sessions::boot_id(),
@@ -136,7 +144,12 @@ impl Registry {
     }
 
     /// Runs work that must come to its end even if the client goes away: a commit and what follows from it.
-    pub(crate) async fn to_the_end<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-        tokio::spawn(work).await.unwrap_or(Err(Error::Internal("a committing task ended early")))
+    pub(crate) async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        tokio::spawn(work)
+            .await
+            .unwrap_or(Err(Error::Internal("a committing task ended early")))
     }
 }

@@ -25,7 +25,11 @@ impl Page {
     pub(crate) fn new(mut names: Vec<Box<str>>, limit: u32) -> Self {
         let more = names.len() > limit as usize;
         names.truncate(limit as usize);
-        Self { names, more, rendered: OnceLock::new() }
+        Self {
+            names,
+            more,
+            rendered: OnceLock::new(),
+        }
     }
 
     /// The page in a surface's own form, made once and kept with the page.

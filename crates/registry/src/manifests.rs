@@ -8,7 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lazuli_db::Tx;
 use lazuli_identity::{Delete, Pull, Push, RepositoryAccess};
-use lazuli_wire::oci::{Algorithm, Digest, ManifestKind, ManifestWarning, ParsedManifest, Reference, Tag};
+use lazuli_wire::oci::{
+    Algorithm, Digest, ManifestKind, ManifestWarning, ParsedManifest, Reference, Tag,
+};
 
 use crate::cache::Change;
 use crate::operations::{self, Appended, Operation, OperationId};
@@ -85,12 +87,22 @@ pub struct Removed {
 
 impl Registry {
     /// The manifest a reference names, if memory has it: no waiting, for the common case.
-    pub fn cached_manifest(&self, access: &RepositoryAccess<Pull>, reference: &Reference) -> Option<Arc<StoredManifest>> {
-        self.inner.cache.manifest(access.registry().get(), access.repository(), reference)
+    pub fn cached_manifest(
+        &self,
+        access: &RepositoryAccess<Pull>,
+        reference: &Reference,
+    ) -> Option<Arc<StoredManifest>> {
+        self.inner
+            .cache
+            .manifest(access.registry().get(), access.repository(), reference)
     }
 
     /// The manifest a reference names.
-    pub async fn manifest(&self, access: &RepositoryAccess<Pull>, reference: &Reference) -> Result<Arc<StoredManifest>> {
+    pub async fn manifest(
+        &self,
+        access: &RepositoryAccess<Pull>,
+        reference: &Reference,
+    ) -> Result<Arc<StoredManifest>> {
         let registry = access.registry().get();
         let name = access.repository();
         if let Some(found) = self.inner.cache.manifest(registry, name, reference) {
@@ -102,23 +114,35 @@ impl Registry {
             .inner
             .db
             .read(move |tx| {
-                let repository = repositories::sql::find(tx, registry, &tx_name)?.ok_or(Error::NameUnknown)?;
+                let repository =
+                    repositories::sql::find(tx, registry, &tx_name)?.ok_or(Error::NameUnknown)?;
                 let digest = match &tx_reference {
                     Reference::Digest(digest) => digest.to_bytes(),
-                    Reference::Tag(tag) => tags::sql::find(tx, repository, tag)?.ok_or(Error::ManifestUnknown)?,
+                    Reference::Tag(tag) => {
+                        tags::sql::find(tx, repository, tag)?.ok_or(Error::ManifestUnknown)?
+                    }
                 };
-                let (media_type, body) = sql::find(tx, repository, &digest)?.ok_or(Error::ManifestUnknown)?;
-                let digest = Digest::from_bytes(&digest).ok_or(Error::Internal("a stored digest cannot be read"))?;
+                let (media_type, body) =
+                    sql::find(tx, repository, &digest)?.ok_or(Error::ManifestUnknown)?;
+                let digest = Digest::from_bytes(&digest)
+                    .ok_or(Error::Internal("a stored digest cannot be read"))?;
                 Ok::<_, Error>(StoredManifest::new(digest, &media_type, body))
             })
             .await?;
         let found = Arc::new(found);
-        self.inner.cache.keep_manifest(ticket, registry, name, reference.clone(), found.clone());
+        self.inner
+            .cache
+            .keep_manifest(ticket, registry, name, reference.clone(), found.clone());
         Ok(found)
     }
 
     /// Stores a manifest and moves its tags, all in one transaction.
-    pub async fn put_manifest(&self, access: &RepositoryAccess<Push>, new: NewManifest, request_id: &Arc<str>) -> Result<Stored> {
+    pub async fn put_manifest(
+        &self,
+        access: &RepositoryAccess<Push>,
+        new: NewManifest,
+        request_id: &Arc<str>,
+    ) -> Result<Stored> {
         if new.tags.len() > self.inner.options.tags_per_push {
             return Err(Error::TooManyTags(self.inner.options.tags_per_push));
         }
@@ -132,13 +156,25 @@ impl Registry {
         };
         let registry = access.registry().get();
         let name = access.repository().clone();
-        let context = self.inner.log.context(&Arc::from(access.principal().key()), request_id);
+        let context = self
+            .inner
+            .log
+            .context(&Arc::from(access.principal().key()), request_id);
         let this = self.clone();
         self.to_the_end(async move {
-            let mut changes: Vec<_> = prepared.tags.iter().cloned().map(Reference::Tag).map(Change::Manifest).collect();
+            let mut changes: Vec<_> = prepared
+                .tags
+                .iter()
+                .cloned()
+                .map(Reference::Tag)
+                .map(Change::Manifest)
+                .collect();
             changes.push(Change::Manifest(Reference::Digest(prepared.digest)));
-            let stored =
-                Stored { digest: prepared.digest, subject: prepared.parsed.subject.as_ref().map(|s| s.digest), warnings: prepared.parsed.warnings.clone() };
+            let stored = Stored {
+                digest: prepared.digest,
+                subject: prepared.parsed.subject.as_ref().map(|s| s.digest),
+                warnings: prepared.parsed.warnings.clone(),
+            };
             let fence = this.inner.cache.close(registry, Some(&name));
             let (now, inner) = (this.now(), this.inner.clone());
             let result = this
@@ -146,7 +182,8 @@ impl Registry {
                 .db
                 .write(move |tx| {
                     let new_id = || inner.log.unique_number();
-                    let (repository, listed) = repositories::sql::ensure(tx, registry, &name, now, new_id)?;
+                    let (repository, listed) =
+                        repositories::sql::ensure(tx, registry, &name, now, new_id)?;
                     prepared.store(tx, repository, now)?;
                     prepared.log(tx, &context, registry, name.as_str(), repository, now)?;
                     if !listed {
@@ -166,10 +203,18 @@ impl Registry {
     }
 
     /// Deletes a manifest, the tags that name it, and the manifests that refer to it.
-    pub async fn delete_manifest(&self, access: &RepositoryAccess<Delete>, digest: &Digest, request_id: &Arc<str>) -> Result<Removed> {
+    pub async fn delete_manifest(
+        &self,
+        access: &RepositoryAccess<Delete>,
+        digest: &Digest,
+        request_id: &Arc<str>,
+    ) -> Result<Removed> {
         let registry = access.registry().get();
         let name = access.repository().clone();
-        let context = self.inner.log.context(&Arc::from(access.principal().key()), request_id);
+        let context = self
+            .inner
+            .log
+            .context(&Arc::from(access.principal().key()), request_id);
         let (this, digest) = (self.clone(), *digest);
         self.to_the_end(async move {
             let fence = this.inner.cache.close(registry, Some(&name));
@@ -179,11 +224,22 @@ impl Registry {
                 .inner
                 .db
                 .write(move |tx| {
-                    let repository = repositories::sql::find(tx, registry, &name)?.ok_or(Error::NameUnknown)?;
+                    let repository =
+                        repositories::sql::find(tx, registry, &name)?.ok_or(Error::NameUnknown)?;
                     let mut removed = Removed::default();
                     let mut queue = VecDeque::from([digest]);
                     while let Some(digest) = queue.pop_front() {
-                        let Some(tags) = remove(tx, &context, registry, (repository, name.as_str()), &digest, now)? else { continue };
+                        let Some(tags) = remove(
+                            tx,
+                            &context,
+                            registry,
+                            (repository, name.as_str()),
+                            &digest,
+                            now,
+                        )?
+                        else {
+                            continue;
+                        };
                         queue.extend(sql::referrers_of(tx, repository, &digest)?);
                         removed.manifests.push(digest);
                         removed.tags.extend(tags);
@@ -233,12 +289,24 @@ impl Prepared {
                 Digest::of(Algorithm::Sha256, &new.body)
             }
         };
-        Ok(Self { digest, digest_bytes: digest.to_bytes(), parsed, tags, expected: new.expected, body: new.body })
+        Ok(Self {
+            digest,
+            digest_bytes: digest.to_bytes(),
+            parsed,
+            tags,
+            expected: new.expected,
+            body: new.body,
+        })
     }
 
     /// The blobs the repository has to hold: not those that are only linked to (foreign layers).
     fn needed(&self) -> impl Iterator<Item = &Digest> {
-        self.parsed.config.iter().chain(&self.parsed.layers).filter(|d| d.is_distributable()).map(|d| &d.digest)
+        self.parsed
+            .config
+            .iter()
+            .chain(&self.parsed.layers)
+            .filter(|d| d.is_distributable())
+            .map(|d| &d.digest)
     }
 
     fn store(&self, tx: &mut Tx<'_>, repository: i64, now: i64) -> Result<()> {
@@ -254,7 +322,14 @@ impl Prepared {
         if !missing.is_empty() {
             return Err(Error::ManifestBlobUnknown(missing));
         }
-        sql::insert(tx, repository, &self.digest_bytes, &self.parsed, &self.body, now)?;
+        sql::insert(
+            tx,
+            repository,
+            &self.digest_bytes,
+            &self.parsed,
+            &self.body,
+            now,
+        )?;
         for (descriptor, kind) in self
             .parsed
             .config
@@ -263,32 +338,60 @@ impl Prepared {
             .chain(self.parsed.layers.iter().map(|d| (d, sql::LAYER)))
             .chain(self.parsed.manifests.iter().map(|d| (d, sql::MANIFEST)))
         {
-            sql::add_reference(tx, repository, &self.digest_bytes, &descriptor.digest.to_bytes(), kind)?;
+            sql::add_reference(
+                tx,
+                repository,
+                &self.digest_bytes,
+                &descriptor.digest.to_bytes(),
+                kind,
+            )?;
         }
         Ok(())
     }
 
     /// One operation for the push and each tag; the first dot replaces the one this origin had, each further one its predecessor.
-    fn log(&self, tx: &mut Tx<'_>, context: &operations::Context, registry: i64, name: &str, repository: i64, now: i64) -> Result<()> {
+    fn log(
+        &self,
+        tx: &mut Tx<'_>,
+        context: &operations::Context,
+        registry: i64,
+        name: &str,
+        repository: i64,
+        now: i64,
+    ) -> Result<()> {
         let origin = context.log().origin();
-        let mut superseded = sql::dot_of(tx, repository, &self.digest_bytes, origin)?.and_then(|b| OperationId::from_bytes(&b));
+        let mut superseded = sql::dot_of(tx, repository, &self.digest_bytes, origin)?
+            .and_then(|b| OperationId::from_bytes(&b));
         if let (Some(expected), Some(tag)) = (&self.expected, self.tags.first())
-            && tags::sql::find(tx, repository, tag)?.as_deref() != Some(expected.to_bytes().as_slice())
+            && tags::sql::find(tx, repository, tag)?.as_deref()
+                != Some(expected.to_bytes().as_slice())
         {
             return Err(Error::PreconditionFailed);
         }
-        let targets: Vec<Option<&Tag>> = if self.tags.is_empty() { vec![None] } else { self.tags.iter().map(Some).collect() };
+        let targets: Vec<Option<&Tag>> = if self.tags.is_empty() {
+            vec![None]
+        } else {
+            self.tags.iter().map(Some).collect()
+        };
         for tag in targets {
-            let after = tag.map(|tag| tags::sql::newest_hlc(tx, repository, tag)).transpose()?.flatten();
+            let after = tag
+                .map(|tag| tags::sql::newest_hlc(tx, repository, tag))
+                .transpose()?
+                .flatten();
             let operation = Operation::PutManifest {
                 digest: self.digest,
                 media_type: self.parsed.media_type.clone(),
                 size: self.body.len() as u64,
-                blobs: self.needed().chain(self.parsed.manifests.iter().map(|d| &d.digest)).copied().collect(),
+                blobs: self
+                    .needed()
+                    .chain(self.parsed.manifests.iter().map(|d| &d.digest))
+                    .copied()
+                    .collect(),
                 tag: tag.cloned(),
                 superseded,
             };
-            let appended = operations::append(tx, context, registry, Some(name), &operation, after)?;
+            let appended =
+                operations::append(tx, context, registry, Some(name), &operation, after)?;
             if let Some(tag) = tag {
                 tags::sql::set(tx, repository, tag, &self.digest_bytes, &appended, now)?;
                 tags::sql::add_version(tx, repository, tag, Some(&self.digest_bytes), &appended)?;
@@ -316,9 +419,16 @@ fn remove(
         return Ok(None);
     }
     let tags = tags::sql::of_digest(tx, repository, digest)?;
-    let observed: Vec<_> = sql::dots(tx, repository, &bytes)?.iter().filter_map(|b| OperationId::from_bytes(b)).collect();
+    let observed: Vec<_> = sql::dots(tx, repository, &bytes)?
+        .iter()
+        .filter_map(|b| OperationId::from_bytes(b))
+        .collect();
     let after = newest_version(tx, repository, &tags)?;
-    let operation = Operation::DeleteManifest { digest: *digest, observed, tags: tags.clone() };
+    let operation = Operation::DeleteManifest {
+        digest: *digest,
+        observed,
+        tags: tags.clone(),
+    };
     let appended = operations::append(tx, context, registry, Some(name), &operation, after)?;
     record_untagged(tx, repository, &tags, &appended)?;
     tags::sql::remove_of_digest(tx, repository, &bytes)?;
@@ -328,10 +438,17 @@ fn remove(
 }
 
 /// Removes every manifest and tag of a repository, and hands its blobs to garbage collection. Returns the dots it saw.
-pub(crate) fn remove_all(tx: &mut Tx<'_>, repository: i64, now: i64) -> Result<(Removed, Vec<OperationId>)> {
+pub(crate) fn remove_all(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    now: i64,
+) -> Result<(Removed, Vec<OperationId>)> {
     let manifests = sql::all(tx, repository)?;
     let tags = tags::sql::all(tx, repository)?;
-    let observed = sql::all_dots(tx, repository)?.iter().filter_map(|b| OperationId::from_bytes(b)).collect();
+    let observed = sql::all_dots(tx, repository)?
+        .iter()
+        .filter_map(|b| OperationId::from_bytes(b))
+        .collect();
     sql::remove_all(tx, repository)?;
     tags::sql::remove_all(tx, repository)?;
     blobs::sql::check_all_later(tx, repository, now)?;
@@ -339,7 +456,11 @@ pub(crate) fn remove_all(tx: &mut Tx<'_>, repository: i64, now: i64) -> Result<(
 }
 
 /// The newest clock reading among the versions of some tags.
-pub(crate) fn newest_version(tx: &mut Tx<'_>, repository: i64, tags: &[Tag]) -> Result<Option<i64>> {
+pub(crate) fn newest_version(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    tags: &[Tag],
+) -> Result<Option<i64>> {
     let mut newest = None;
     for tag in tags {
         newest = newest.max(tags::sql::newest_hlc(tx, repository, tag)?);
@@ -348,7 +469,12 @@ pub(crate) fn newest_version(tx: &mut Tx<'_>, repository: i64, tags: &[Tag]) -> 
 }
 
 /// Records in the history of some tags that they name nothing now.
-pub(crate) fn record_untagged(tx: &mut Tx<'_>, repository: i64, tags: &[Tag], version: &Appended) -> Result<()> {
+pub(crate) fn record_untagged(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    tags: &[Tag],
+    version: &Appended,
+) -> Result<()> {
     for tag in tags {
         tags::sql::add_version(tx, repository, tag, None, version)?;
     }

@@ -44,14 +44,27 @@ impl Registry {
         last: Option<Digest>,
         limit: u32,
     ) -> Result<Referrers> {
-        let (registry, name, subject) = (access.registry().get(), access.repository().clone(), *subject);
+        let (registry, name, subject) = (
+            access.registry().get(),
+            access.repository().clone(),
+            *subject,
+        );
         let mut items = self
             .inner
             .db
             .read(move |tx| {
-                let Some(repository) = repositories::sql::find(tx, registry, &name)? else { return Ok(Vec::new()) };
+                let Some(repository) = repositories::sql::find(tx, registry, &name)? else {
+                    return Ok(Vec::new());
+                };
                 let last = last.map(|digest| digest.to_bytes()).unwrap_or_default();
-                Ok::<_, Error>(sql::page(tx, repository, &subject.to_bytes(), artifact_type.as_deref(), &last, limit)?)
+                Ok::<_, Error>(sql::page(
+                    tx,
+                    repository,
+                    &subject.to_bytes(),
+                    artifact_type.as_deref(),
+                    &last,
+                    limit,
+                )?)
             })
             .await?;
         let more = items.len() > limit as usize;

@@ -13,9 +13,16 @@ use crate::{Error, Registry, Result, manifests, operations};
 
 impl Registry {
     /// A page of the registry's repositories that hold a manifest, in byte order of their names.
-    pub async fn catalog(&self, access: &CatalogAccess, request: PageRequest<'_>) -> Result<Arc<Page>> {
+    pub async fn catalog(
+        &self,
+        access: &CatalogAccess,
+        request: PageRequest<'_>,
+    ) -> Result<Arc<Page>> {
         let registry = access.registry().get();
-        let key = PageKey { last: request.last.map(Into::into), limit: request.limit };
+        let key = PageKey {
+            last: request.last.map(Into::into),
+            limit: request.limit,
+        };
         if let Some(page) = self.inner.cache.page(registry, None, &key) {
             return Ok(page);
         }
@@ -24,18 +31,29 @@ impl Registry {
         let names = self
             .inner
             .db
-            .read(move |tx| sql::page(tx, registry, asked.last.as_deref(), asked.limit).map_err(Error::from))
+            .read(move |tx| {
+                sql::page(tx, registry, asked.last.as_deref(), asked.limit).map_err(Error::from)
+            })
             .await?;
         let page = Arc::new(Page::new(names, request.limit));
-        self.inner.cache.keep_page(ticket, registry, None, key, page.clone());
+        self.inner
+            .cache
+            .keep_page(ticket, registry, None, key, page.clone());
         Ok(page)
     }
 
     /// Deletes a repository with all its tags and manifests; its blobs go to garbage collection.
-    pub async fn delete_repository(&self, access: &RepositoryAccess<Delete>, request_id: &Arc<str>) -> Result<Removed> {
+    pub async fn delete_repository(
+        &self,
+        access: &RepositoryAccess<Delete>,
+        request_id: &Arc<str>,
+    ) -> Result<Removed> {
         let registry = access.registry().get();
         let name = access.repository().clone();
-        let context = self.inner.log.context(&Arc::from(access.principal().key()), request_id);
+        let context = self
+            .inner
+            .log
+            .context(&Arc::from(access.principal().key()), request_id);
         let this = self.clone();
         self.to_the_end(async move {
             let fence = this.inner.cache.close(registry, Some(&name));
@@ -46,11 +64,22 @@ impl Registry {
                 .inner
                 .db
                 .write(move |tx| {
-                    let repository = sql::find(tx, registry, &tx_name)?.ok_or(Error::NameUnknown)?;
+                    let repository =
+                        sql::find(tx, registry, &tx_name)?.ok_or(Error::NameUnknown)?;
                     let (removed, observed) = manifests::remove_all(tx, repository, now)?;
-                    let operation = operations::Operation::DeleteRepository { observed, tags: removed.tags.clone() };
+                    let operation = operations::Operation::DeleteRepository {
+                        observed,
+                        tags: removed.tags.clone(),
+                    };
                     let after = manifests::newest_version(tx, repository, &removed.tags)?;
-                    let appended = operations::append(tx, &context, registry, Some(tx_name.as_str()), &operation, after)?;
+                    let appended = operations::append(
+                        tx,
+                        &context,
+                        registry,
+                        Some(tx_name.as_str()),
+                        &operation,
+                        after,
+                    )?;
                     manifests::record_untagged(tx, repository, &removed.tags, &appended)?;
                     sql::set_listed(tx, repository, false)?;
                     Ok::<_, Error>(removed)

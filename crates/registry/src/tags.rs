@@ -13,10 +13,17 @@ use crate::{Error, Registry, Result, operations, repositories};
 
 impl Registry {
     /// A page of a repository's tags, in byte order.
-    pub async fn tags(&self, access: &RepositoryAccess<Pull>, request: PageRequest<'_>) -> Result<Arc<Page>> {
+    pub async fn tags(
+        &self,
+        access: &RepositoryAccess<Pull>,
+        request: PageRequest<'_>,
+    ) -> Result<Arc<Page>> {
         let registry = access.registry().get();
         let name = access.repository();
-        let key = PageKey { last: request.last.map(Into::into), limit: request.limit };
+        let key = PageKey {
+            last: request.last.map(Into::into),
+            limit: request.limit,
+        };
         if let Some(page) = self.inner.cache.page(registry, Some(name), &key) {
             return Ok(page);
         }
@@ -26,20 +33,36 @@ impl Registry {
             .inner
             .db
             .read(move |tx| {
-                let repository = repositories::sql::find(tx, registry, &tx_name)?.ok_or(Error::NameUnknown)?;
-                Ok::<_, Error>(sql::page(tx, repository, asked.last.as_deref(), asked.limit)?)
+                let repository =
+                    repositories::sql::find(tx, registry, &tx_name)?.ok_or(Error::NameUnknown)?;
+                Ok::<_, Error>(sql::page(
+                    tx,
+                    repository,
+                    asked.last.as_deref(),
+                    asked.limit,
+                )?)
             })
             .await?;
         let page = Arc::new(Page::new(names, request.limit));
-        self.inner.cache.keep_page(ticket, registry, Some(name), key, page.clone());
+        self.inner
+            .cache
+            .keep_page(ticket, registry, Some(name), key, page.clone());
         Ok(page)
     }
 
     /// Removes a tag; the manifest and its other tags stay.
-    pub async fn delete_tag(&self, access: &RepositoryAccess<Delete>, tag: &Tag, request_id: &Arc<str>) -> Result<()> {
+    pub async fn delete_tag(
+        &self,
+        access: &RepositoryAccess<Delete>,
+        tag: &Tag,
+        request_id: &Arc<str>,
+    ) -> Result<()> {
         let registry = access.registry().get();
         let name = access.repository().clone();
-        let context = self.inner.log.context(&Arc::from(access.principal().key()), request_id);
+        let context = self
+            .inner
+            .log
+            .context(&Arc::from(access.principal().key()), request_id);
         let (this, tag) = (self.clone(), tag.clone());
         self.to_the_end(async move {
             let fence = this.inner.cache.close(registry, Some(&name));
@@ -48,13 +71,23 @@ impl Registry {
                 .inner
                 .db
                 .write(move |tx| {
-                    let repository = repositories::sql::find(tx, registry, &tx_name)?.ok_or(Error::NameUnknown)?;
+                    let repository = repositories::sql::find(tx, registry, &tx_name)?
+                        .ok_or(Error::NameUnknown)?;
                     if sql::remove(tx, repository, &tx_tag)? == 0 {
                         return Err(Error::TagUnknown);
                     }
-                    let operation = operations::Operation::Untag { tag: tx_tag.clone() };
+                    let operation = operations::Operation::Untag {
+                        tag: tx_tag.clone(),
+                    };
                     let after = sql::newest_hlc(tx, repository, &tx_tag)?;
-                    let appended = operations::append(tx, &context, registry, Some(tx_name.as_str()), &operation, after)?;
+                    let appended = operations::append(
+                        tx,
+                        &context,
+                        registry,
+                        Some(tx_name.as_str()),
+                        &operation,
+                        after,
+                    )?;
                     sql::add_version(tx, repository, &tx_tag, None, &appended)?;
                     Ok(())
                 })

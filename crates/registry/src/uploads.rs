@@ -10,6 +10,7 @@ pub(crate) mod sql;
 use lazuli_identity::{Push, RepositoryAccess};
 use lazuli_wire::oci::{Algorithm, Digest, UploadId};
 
+pub(crate) use commit::OwnedOwner;
 pub use receive::Incoming;
 
 use crate::sessions::{FRESH_US, Owner};
@@ -48,23 +49,44 @@ pub(crate) struct Loaded {
     pub(crate) content: Option<Vec<u8>>,
     pub(crate) boot: String,
     pub(crate) created_at: i64,
+    pub(crate) expires_at: i64,
     /// 0: there is no row yet.
     pub(crate) version: i64,
 }
 
 impl Registry {
     /// Begins a session. Nothing is stored yet.
-    pub fn start_upload(&self, access: &RepositoryAccess<Push>, algorithm: Algorithm) -> Result<Session> {
+    pub fn start_upload(
+        &self,
+        access: &RepositoryAccess<Push>,
+        algorithm: Algorithm,
+    ) -> Result<Session> {
         self.check_room(0)?;
         let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(|_| Error::Internal("the system gave no random bytes"))?;
+        getrandom::fill(&mut bytes)
+            .map_err(|_| Error::Internal("the system gave no random bytes"))?;
         let id = UploadId::from_random(bytes);
-        let state = self.inner.sessions.fresh_state(&owner(access), id, algorithm, self.now());
-        Ok(Session { id, size: 0, state: Some(state) })
+        let now = self.now();
+        let state = self
+            .inner
+            .sessions
+            .fresh_state(&owner(access), id, algorithm, now);
+        self.inner
+            .sessions
+            .remember(&owned(access), &Loaded::fresh(id, algorithm, now));
+        Ok(Session {
+            id,
+            size: 0,
+            state: Some(state),
+        })
     }
 
     /// How far a session is.
-    pub async fn upload(&self, access: &RepositoryAccess<Push>, request: SessionRequest<'_>) -> Result<Session> {
+    pub async fn upload(
+        &self,
+        access: &RepositoryAccess<Push>,
+        request: SessionRequest<'_>,
+    ) -> Result<Session> {
         let loaded = self.load_session(access, request).await?;
         Ok(self.session(access, &loaded))
     }
@@ -76,7 +98,11 @@ impl Registry {
         request: SessionRequest<'_>,
         body: &mut impl Incoming,
     ) -> Result<Session> {
-        let active = self.inner.sessions.activate(request.id).ok_or(Error::UploadBusy)?;
+        let active = self
+            .inner
+            .sessions
+            .activate(request.id)
+            .ok_or(Error::UploadBusy)?;
         let mut loaded = self.load_session(access, request).await?;
         self.check_chunk(&loaded, request.range, body)?;
         let mut receiver = Receiver::new(self, &loaded).await?;
@@ -92,14 +118,23 @@ impl Registry {
         };
         if size != started_at || loaded.version == 0 {
             // Also when the client went away: what arrived need not be sent again.
-            let (this, owner, row) = (self.clone(), owned(access), loaded.clone());
-            self.to_the_end(async move {
-                let _active = active;
-                let expires_at = this.now() + this.inner.options.upload_expiry.as_micros() as i64;
-                this.inner.db.write_relaxed(move |tx| sql::save(tx, &owner, &row, expires_at)).await
-            })
-            .await?;
-            loaded.version += 1;
+            self.inner.sessions.forget(loaded.id);
+            let (this, owner, mut row) = (self.clone(), owned(access), loaded.clone());
+            loaded = self
+                .to_the_end(async move {
+                    let _active = active;
+                    row.expires_at =
+                        this.now() + this.inner.options.upload_expiry.as_micros() as i64;
+                    let (row_owner, saved) = (owner.clone(), row.clone());
+                    this.inner
+                        .db
+                        .write_relaxed(move |tx| sql::save(tx, &row_owner, &saved))
+                        .await?;
+                    row.version += 1;
+                    this.inner.sessions.remember(&owner, &row);
+                    Ok(row)
+                })
+                .await?;
         }
         outcome?;
         check_received(request.range, size - started_at)?;
@@ -115,7 +150,11 @@ impl Registry {
         digest: &Digest,
         body: &mut impl Incoming,
     ) -> Result<()> {
-        let active = self.inner.sessions.activate(request.id).ok_or(Error::UploadBusy)?;
+        let active = self
+            .inner
+            .sessions
+            .activate(request.id)
+            .ok_or(Error::UploadBusy)?;
         let loaded = self.load_session(access, request).await?;
         self.check_chunk(&loaded, request.range, body)?;
         let mut receiver = Receiver::new(self, &loaded).await?;
@@ -123,18 +162,30 @@ impl Registry {
         let (size, content, hasher) = receiver.finish().await?;
         outcome?;
         check_received(request.range, size - loaded.size)?;
-        let arrived = commit::Arrived { size, content, hasher };
+        let arrived = commit::Arrived {
+            size,
+            content,
+            hasher,
+        };
         let (this, owner, digest) = (self.clone(), owned(access), *digest);
+        self.inner.sessions.forget(loaded.id);
         self.to_the_end(async move {
             let _active = active;
-            this.commit_upload(&owner, &loaded, true, digest, arrived).await
+            this.commit_upload(&owner, &loaded, true, digest, arrived)
+                .await
         })
         .await
     }
 
     /// A whole blob in one request, without a session.
-    pub async fn push_blob(&self, access: &RepositoryAccess<Push>, digest: &Digest, body: &mut impl Incoming) -> Result<()> {
+    pub async fn push_blob(
+        &self,
+        access: &RepositoryAccess<Push>,
+        digest: &Digest,
+        body: &mut impl Incoming,
+    ) -> Result<()> {
         let session = self.start_upload(access, digest.algorithm())?;
+        self.inner.sessions.forget(session.id);
         let loaded = Loaded::fresh(session.id, digest.algorithm(), self.now());
         self.check_room(body.length().unwrap_or(0))?;
         let mut receiver = Receiver::new(self, &loaded).await?;
@@ -144,16 +195,33 @@ impl Registry {
             self.inner.store.abort(loaded.id).await?;
             return Err(error);
         }
-        let arrived = commit::Arrived { size, content, hasher };
+        let arrived = commit::Arrived {
+            size,
+            content,
+            hasher,
+        };
         let (this, owner, digest) = (self.clone(), owned(access), *digest);
-        self.to_the_end(async move { this.commit_upload(&owner, &loaded, false, digest, arrived).await }).await
+        self.to_the_end(async move {
+            this.commit_upload(&owner, &loaded, false, digest, arrived)
+                .await
+        })
+        .await
     }
 
     /// Ends a session and frees what it holds.
-    pub async fn cancel_upload(&self, access: &RepositoryAccess<Push>, request: SessionRequest<'_>) -> Result<()> {
-        let active = self.inner.sessions.activate(request.id).ok_or(Error::UploadBusy)?;
+    pub async fn cancel_upload(
+        &self,
+        access: &RepositoryAccess<Push>,
+        request: SessionRequest<'_>,
+    ) -> Result<()> {
+        let active = self
+            .inner
+            .sessions
+            .activate(request.id)
+            .ok_or(Error::UploadBusy)?;
         let loaded = self.load_session(access, request).await?;
         let (this, owner) = (self.clone(), owned(access));
+        self.inner.sessions.forget(loaded.id);
         self.to_the_end(async move {
             let _active = active;
             this.end_session(&owner, &loaded).await
@@ -162,18 +230,39 @@ impl Registry {
     }
 
     /// Marks a session as over and frees its bytes.
-    async fn end_session(&self, owner: &commit::OwnedOwner, loaded: &Loaded) -> Result<()> {
+    async fn end_session(&self, owner: &OwnedOwner, loaded: &Loaded) -> Result<()> {
         let (row, row_owner) = (loaded.clone(), owner.clone());
-        self.inner.db.write_relaxed(move |tx| sql::end(tx, &row_owner, &row, row.created_at + FRESH_US)).await?;
+        self.inner
+            .db
+            .write_relaxed(move |tx| sql::end(tx, &row_owner, &row, row.created_at + FRESH_US))
+            .await?;
         self.inner.store.abort(loaded.id).await?;
         Ok(())
     }
 
-    async fn load_session(&self, access: &RepositoryAccess<Push>, request: SessionRequest<'_>) -> Result<Loaded> {
+    async fn load_session(
+        &self,
+        access: &RepositoryAccess<Push>,
+        request: SessionRequest<'_>,
+    ) -> Result<Loaded> {
         let now = self.now();
         let (id, owner_row) = (request.id, owned(access));
-        let fresh = request.state.and_then(|state| self.inner.sessions.read_fresh_state(&owner(access), id, state, now));
-        let row = self.inner.db.read(move |tx| sql::find(tx, &owner_row, id, now)).await?;
+        if let Some(loaded) = self.inner.sessions.recall(&owner_row, id)
+            && (loaded.version > 0 || request.state.is_some())
+            && loaded.expires_at > now
+        {
+            return Ok(loaded);
+        }
+        let fresh = request.state.and_then(|state| {
+            self.inner
+                .sessions
+                .read_fresh_state(&owner(access), id, state, now)
+        });
+        let row = self
+            .inner
+            .db
+            .read(move |tx| sql::find(tx, &owner_row, id, now))
+            .await?;
         match (row, fresh) {
             (sql::Row::Open(loaded), _) => Ok(loaded),
             (sql::Row::None, Some((born, algorithm))) => Ok(Loaded::fresh(id, algorithm, born)),
@@ -182,9 +271,19 @@ impl Registry {
     }
 
     fn session(&self, access: &RepositoryAccess<Push>, loaded: &Loaded) -> Session {
-        let state = (loaded.version == 0)
-            .then(|| self.inner.sessions.fresh_state(&owner(access), loaded.id, loaded.algorithm, loaded.created_at));
-        Session { id: loaded.id, size: loaded.size, state }
+        let state = (loaded.version == 0).then(|| {
+            self.inner.sessions.fresh_state(
+                &owner(access),
+                loaded.id,
+                loaded.algorithm,
+                loaded.created_at,
+            )
+        });
+        Session {
+            id: loaded.id,
+            size: loaded.size,
+            state,
+        }
     }
 
     /// Refuses new content before its first byte is read, while there is still room for metadata and deletes.
@@ -193,16 +292,32 @@ impl Registry {
             return Err(Error::ReadOnly);
         }
         let needed = length.saturating_add(self.inner.options.reserved_free_space);
-        if self.inner.store.free_space()? < needed { Err(Error::OutOfSpace) } else { Ok(()) }
+        if self.inner.store.free_space()? < needed {
+            Err(Error::OutOfSpace)
+        } else {
+            Ok(())
+        }
     }
 
-    fn check_chunk(&self, loaded: &Loaded, range: Option<(u64, u64)>, body: &impl Incoming) -> Result<()> {
+    fn check_chunk(
+        &self,
+        loaded: &Loaded,
+        range: Option<(u64, u64)>,
+        body: &impl Incoming,
+    ) -> Result<()> {
         if let Some((start, end)) = range {
             if start != loaded.size {
-                return Err(Error::RangeInvalid { expected: loaded.size });
+                return Err(Error::RangeInvalid {
+                    expected: loaded.size,
+                });
             }
-            if body.length().is_some_and(|length| length != end - start + 1) {
-                return Err(Error::SizeInvalid("Content-Range and Content-Length disagree"));
+            if body
+                .length()
+                .is_some_and(|length| length != end - start + 1)
+            {
+                return Err(Error::SizeInvalid(
+                    "Content-Range and Content-Length disagree",
+                ));
             }
         }
         self.check_room(body.length().unwrap_or(0))
@@ -211,23 +326,39 @@ impl Registry {
 
 impl Loaded {
     fn fresh(id: UploadId, algorithm: Algorithm, born: i64) -> Self {
-        Self { id, algorithm, size: 0, hash_state: Vec::new(), content: Some(Vec::new()), boot: String::new(), created_at: born, version: 0 }
+        Self {
+            id,
+            algorithm,
+            size: 0,
+            hash_state: Vec::new(),
+            content: Some(Vec::new()),
+            boot: String::new(),
+            created_at: born,
+            expires_at: born + FRESH_US,
+            version: 0,
+        }
     }
 }
 
 fn check_received(range: Option<(u64, u64)>, received: u64) -> Result<()> {
     match range {
-        Some((start, end)) if received != end - start + 1 => Err(Error::SizeInvalid("the body is not as long as Content-Range says")),
+        Some((start, end)) if received != end - start + 1 => Err(Error::SizeInvalid(
+            "the body is not as long as Content-Range says",
+        )),
         _ => Ok(()),
     }
 }
 
 fn owner(access: &RepositoryAccess<Push>) -> Owner<'_> {
-    Owner { registry: access.registry().get(), repository: access.repository(), principal: access.principal().key() }
+    Owner {
+        registry: access.registry().get(),
+        repository: access.repository(),
+        principal: access.principal().key(),
+    }
 }
 
-fn owned(access: &RepositoryAccess<Push>) -> commit::OwnedOwner {
-    commit::OwnedOwner {
+fn owned(access: &RepositoryAccess<Push>) -> OwnedOwner {
+    OwnedOwner {
         registry: access.registry().get(),
         repository: access.repository().clone(),
         principal: access.principal().key().into(),

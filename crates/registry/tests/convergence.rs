@@ -7,7 +7,7 @@
 //!
 //! `LAZULI_CONVERGENCE_SCHEDULES` sets the number of schedules, `LAZULI_CONVERGENCE_SEED` the first seed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 
 #[path = "convergence/model.rs"]
 mod model;
@@ -46,24 +46,35 @@ fn regions_converge_and_lose_nothing() {
 /// How many of the schedules the checker finds fault with.
 fn caught(rules: Rules) -> (u64, u64) {
     let schedules = 300;
-    let caught = (1..=schedules).filter(|seed| run(*seed, rules).is_err()).count();
+    let caught = (1..=schedules)
+        .filter(|seed| run(*seed, rules).is_err())
+        .count();
     (caught as u64, schedules)
 }
 
 #[test]
 fn delivery_without_causal_order_is_caught() {
-    let (caught, of) = caught(Rules { causal: false, ..Rules::default() });
+    let (caught, of) = caught(Rules {
+        causal: false,
+        ..Rules::default()
+    });
     assert!(caught * 20 >= of, "only {caught} of {of}");
 }
 
 #[test]
 fn a_delete_that_removes_everything_is_caught() {
-    let (caught, of) = caught(Rules { observed_only: false, ..Rules::default() });
+    let (caught, of) = caught(Rules {
+        observed_only: false,
+        ..Rules::default()
+    });
     assert!(caught * 4 >= of, "only {caught} of {of}");
 }
 
 #[test]
 fn manifests_visible_before_their_blobs_are_caught() {
-    let (caught, of) = caught(Rules { two_phase: false, ..Rules::default() });
+    let (caught, of) = caught(Rules {
+        two_phase: false,
+        ..Rules::default()
+    });
     assert!(caught * 4 >= of, "only {caught} of {of}");
 }

@@ -18,7 +18,10 @@ pub struct Response {
 impl Response {
     /// The first field of that name (lower case).
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
     }
 
     /// The body as JSON.
@@ -34,7 +37,10 @@ impl Response {
 
     /// The code of the first error of an OCI error body.
     pub fn error_code(&self) -> String {
-        self.json()["errors"][0]["code"].as_str().unwrap_or_default().to_owned()
+        self.json()["errors"][0]["code"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 }
 
@@ -52,18 +58,34 @@ impl Connection {
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         stream.set_write_timeout(Some(Duration::from_secs(30)))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream: BufReader::new(stream), host: address.to_string() })
+        Ok(Self {
+            stream: BufReader::new(stream),
+            host: address.to_string(),
+        })
     }
 
     /// Sends a request with `Host` and, if there is a body or the method wants one, `Content-Length`; reads the answer.
-    pub fn send(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Response> {
+    pub fn send(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Response> {
         let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {}\r\n", self.host);
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        let chunked = headers.iter().any(|(n, _)| n.eq_ignore_ascii_case("transfer-encoding"));
-        let length_given = headers.iter().any(|(n, _)| n.eq_ignore_ascii_case("content-length"));
-        if !chunked && !length_given && (!body.is_empty() || matches!(method, "POST" | "PUT" | "PATCH")) {
+        let chunked = headers
+            .iter()
+            .any(|(n, _)| n.eq_ignore_ascii_case("transfer-encoding"));
+        let length_given = headers
+            .iter()
+            .any(|(n, _)| n.eq_ignore_ascii_case("content-length"));
+        if !chunked
+            && !length_given
+            && (!body.is_empty() || matches!(method, "POST" | "PUT" | "PATCH"))
+        {
             head.push_str(&format!("Content-Length: {}\r\n", body.len()));
         }
         head.push_str("\r\n");
@@ -99,7 +121,11 @@ impl Connection {
 
     fn receive_one(&mut self, is_head: bool) -> io::Result<Response> {
         let line = self.line()?;
-        let status = line.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or_else(|| broken(&line))?;
+        let status = line
+            .split(' ')
+            .nth(1)
+            .and_then(|s| s.parse().ok())
+            .ok_or_else(|| broken(&line))?;
         let mut headers = Vec::new();
         loop {
             let line = self.line()?;
@@ -109,7 +135,11 @@ impl Connection {
             let (name, value) = line.split_once(':').ok_or_else(|| broken(&line))?;
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
-        let mut response = Response { status, headers, body: Vec::new() };
+        let mut response = Response {
+            status,
+            headers,
+            body: Vec::new(),
+        };
         if is_head || matches!(status, 100 | 204 | 304) {
             return Ok(response);
         }
@@ -126,7 +156,10 @@ impl Connection {
                 }
             }
         }
-        match response.header("content-length").and_then(|v| v.parse().ok()) {
+        match response
+            .header("content-length")
+            .and_then(|v| v.parse().ok())
+        {
             Some(length) => {
                 response.body = vec![0; length];
                 self.stream.read_exact(&mut response.body)?;
@@ -140,7 +173,13 @@ impl Connection {
 
     fn line(&mut self) -> io::Result<String> {
         let mut line = Vec::new();
-        if self.stream.by_ref().take(64 << 10).read_until(b'\n', &mut line)? == 0 {
+        if self
+            .stream
+            .by_ref()
+            .take(64 << 10)
+            .read_until(b'\n', &mut line)?
+            == 0
+        {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
@@ -161,13 +200,19 @@ pub struct Client {
 impl Client {
     /// A client without credentials.
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, authorization: None }
+        Self {
+            address,
+            authorization: None,
+        }
     }
 
     /// The same client with an `Authorization` header.
     #[must_use]
     pub fn with_authorization(&self, value: impl Into<String>) -> Self {
-        Self { address: self.address, authorization: Some(value.into()) }
+        Self {
+            address: self.address,
+            authorization: Some(value.into()),
+        }
     }
 
     /// Where the server listens.
@@ -179,15 +224,30 @@ impl Client {
     ///
     /// # Panics
     /// When there is no answer.
-    pub fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
-        self.try_send(method, target, headers, body).unwrap_or_else(|error| panic!("{method} {target}: {error}"))
+    pub fn send(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response {
+        self.try_send(method, target, headers, body)
+            .unwrap_or_else(|error| panic!("{method} {target}: {error}"))
     }
 
     /// Sends a request; errors when there is no answer.
-    pub fn try_send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Response> {
+    pub fn try_send(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Response> {
         let mut all: Vec<(&str, &str)> = headers.to_vec();
         if let Some(value) = &self.authorization
-            && !headers.iter().any(|(n, _)| n.eq_ignore_ascii_case("authorization"))
+            && !headers
+                .iter()
+                .any(|(n, _)| n.eq_ignore_ascii_case("authorization"))
         {
             all.push(("Authorization", value));
         }

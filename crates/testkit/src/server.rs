@@ -36,7 +36,10 @@ impl Server {
             binary: binary.as_ref().to_owned(),
             folder,
             arguments: Vec::new(),
-            environment: environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            environment: environment
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
             child: None,
             http: free_port(),
             https: free_port(),
@@ -72,12 +75,16 @@ impl Server {
 
     /// A client with the admin's password.
     pub fn admin(&self) -> Client {
-        self.anonymous().with_authorization(basic("lazuli", PASSWORD))
+        self.anonymous()
+            .with_authorization(basic("lazuli", PASSWORD))
     }
 
     /// Replaces the extra configuration for the next start.
     pub fn set_environment(&mut self, environment: &[(&str, &str)]) {
-        self.environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        self.environment = environment
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
     }
 
     /// Ends the process at once, as a crash would.
@@ -90,8 +97,13 @@ impl Server {
 
     /// Asks the process to end and waits for it. Returns whether it ended well.
     pub fn stop(&mut self) -> bool {
-        let Some(mut child) = self.child.take() else { return true };
-        let _ = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status();
+        let Some(mut child) = self.child.take() else {
+            return true;
+        };
+        let _ = Command::new("kill")
+            .arg("-TERM")
+            .arg(child.id().to_string())
+            .status();
         child.wait().is_ok_and(|status| status.success())
     }
 
@@ -114,7 +126,11 @@ impl Server {
             .envs(self.environment.iter().map(|(k, v)| (k, v)))
             .stdin(Stdio::null())
             .stdout(Stdio::null());
-        match std::fs::File::options().create(true).append(true).open(self.folder.path().join("log")) {
+        match std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join("log"))
+        {
             Ok(log) => command.stderr(log),
             Err(_) => command.stderr(Stdio::null()),
         };
@@ -123,10 +139,25 @@ impl Server {
             Err(error) => panic!("cannot start {}: {error}", self.binary.display()),
         }
         let deadline = Instant::now() + Duration::from_secs(60);
-        while !self.anonymous().try_send("GET", "/readyz", &[], &[]).is_ok_and(|r| r.status == 200) {
-            let ended = self.child.as_mut().and_then(|c| c.try_wait().ok().flatten());
-            assert!(ended.is_none(), "the server ended: {ended:?}\n{}", self.log());
-            assert!(Instant::now() < deadline, "the server is not ready\n{}", self.log());
+        while !self
+            .anonymous()
+            .try_send("GET", "/readyz", &[], &[])
+            .is_ok_and(|r| r.status == 200)
+        {
+            let ended = self
+                .child
+                .as_mut()
+                .and_then(|c| c.try_wait().ok().flatten());
+            assert!(
+                ended.is_none(),
+                "the server ended: {ended:?}\n{}",
+                self.log()
+            );
+            assert!(
+                Instant::now() < deadline,
+                "the server is not ready\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -152,7 +183,8 @@ fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::new();
     for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0_u32, |w, b| w << 8 | u32::from(*b)) << (8 * (3 - chunk.len()));
+        let word =
+            chunk.iter().fold(0_u32, |w, b| w << 8 | u32::from(*b)) << (8 * (3 - chunk.len()));
         for i in 0..4 {
             let symbol = ALPHABET[(word >> (18 - 6 * i)) as usize & 63] as char;
             out.push(if i <= chunk.len() { symbol } else { '=' });
@@ -173,7 +205,13 @@ pub fn free_port() -> SocketAddr {
 mod tests {
     #[test]
     fn base64_is_that_of_the_standard() {
-        for (text, encoded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+        for (text, encoded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foobar", "Zm9vYmFy"),
+        ] {
             assert_eq!(super::base64(text.as_bytes()), encoded);
         }
     }

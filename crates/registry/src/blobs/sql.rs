@@ -18,16 +18,27 @@ impl Found {
     pub(crate) fn into_blob(self, digest: Digest) -> crate::Result<StoredBlob> {
         let content = match (self.content, self.location) {
             (Some(bytes), _) => Content::Inline(bytes.into()),
-            (None, Some(location)) => {
-                Content::Stored(Location::parse(&location).map_err(|_| crate::Error::Internal("a stored location cannot be read"))?)
-            }
+            (None, Some(location)) => Content::Stored(
+                Location::parse(&location)
+                    .map_err(|_| crate::Error::Internal("a stored location cannot be read"))?,
+            ),
             (None, None) => return Err(crate::Error::Damaged),
         };
-        Ok(StoredBlob::new(digest, self.size as u64, content, self.leased_until))
+        Ok(StoredBlob::new(
+            digest,
+            self.size as u64,
+            content,
+            self.leased_until,
+        ))
     }
 }
 
-pub(crate) fn find(tx: &mut Tx<'_>, registry: i64, repository: i64, digest: &[u8]) -> Result<Option<Found>, Error> {
+pub(crate) fn find(
+    tx: &mut Tx<'_>,
+    registry: i64,
+    repository: i64,
+    digest: &[u8],
+) -> Result<Option<Found>, Error> {
     tx.query_one(
         "SELECT b.size, b.location, b.content, r.leased_until FROM repository_blobs r \
          JOIN blobs b ON b.registry_id = ?1 AND b.digest = r.digest WHERE r.repository_id = ?2 AND r.digest = ?3",
@@ -44,17 +55,27 @@ pub(crate) fn find(tx: &mut Tx<'_>, registry: i64, repository: i64, digest: &[u8
 }
 
 /// Where a blob of the registry is, whichever repositories hold it: size and location (`None`: in the database).
-pub(crate) fn place(tx: &mut Tx<'_>, registry: i64, digest: &[u8]) -> Result<Option<(i64, Option<String>)>, Error> {
-    tx.query_one("SELECT size, location FROM blobs WHERE registry_id = ?1 AND digest = ?2", &[registry.into(), digest.into()], |row| {
-        Ok((row.get_i64(0)?, row.get_string_opt(1)?))
-    })
+pub(crate) fn place(
+    tx: &mut Tx<'_>,
+    registry: i64,
+    digest: &[u8],
+) -> Result<Option<(i64, Option<String>)>, Error> {
+    tx.query_one(
+        "SELECT size, location FROM blobs WHERE registry_id = ?1 AND digest = ?2",
+        &[registry.into(), digest.into()],
+        |row| Ok((row.get_i64(0)?, row.get_string_opt(1)?)),
+    )
 }
 
 pub(crate) fn is_linked(tx: &mut Tx<'_>, repository: i64, digest: &[u8]) -> Result<bool, Error> {
     linked_size(tx, repository, digest).map(|size| size.is_some())
 }
 
-pub(crate) fn linked_size(tx: &mut Tx<'_>, repository: i64, digest: &[u8]) -> Result<Option<i64>, Error> {
+pub(crate) fn linked_size(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    digest: &[u8],
+) -> Result<Option<i64>, Error> {
     tx.query_one(
         "SELECT size FROM repository_blobs WHERE repository_id = ?1 AND digest = ?2",
         &[repository.into(), digest.into()],
@@ -72,7 +93,12 @@ pub(crate) fn is_held(tx: &mut Tx<'_>, registry: i64, digest: &[u8]) -> Result<b
     Ok(found.is_some())
 }
 
-pub(crate) fn holders(tx: &mut Tx<'_>, registry: i64, digest: &[u8], limit: u32) -> Result<Vec<String>, Error> {
+pub(crate) fn holders(
+    tx: &mut Tx<'_>,
+    registry: i64,
+    digest: &[u8],
+    limit: u32,
+) -> Result<Vec<String>, Error> {
     tx.query(
         "SELECT r.name FROM repository_blobs b JOIN repositories r ON r.id = b.repository_id \
          WHERE b.registry_id = ?1 AND b.digest = ?2 ORDER BY r.name LIMIT ?3",
@@ -100,16 +126,32 @@ pub(crate) fn insert(
 }
 
 /// Puts a fresh copy in the place of a damaged one.
-pub(crate) fn relocate(tx: &mut Tx<'_>, registry: i64, digest: &[u8], location: Option<&str>, content: Option<&[u8]>) -> Result<(), Error> {
+pub(crate) fn relocate(
+    tx: &mut Tx<'_>,
+    registry: i64,
+    digest: &[u8],
+    location: Option<&str>,
+    content: Option<&[u8]>,
+) -> Result<(), Error> {
     tx.execute(
         "UPDATE blobs SET location = ?3, content = ?4 WHERE registry_id = ?1 AND digest = ?2",
-        &[registry.into(), digest.into(), location.into(), content.into()],
+        &[
+            registry.into(),
+            digest.into(),
+            location.into(),
+            content.into(),
+        ],
     )
     .map(drop)
 }
 
 /// Leases a blob and takes back its condemnation; false if the registry does not have it.
-pub(crate) fn affirm(tx: &mut Tx<'_>, registry: i64, digest: &[u8], until: i64) -> Result<bool, Error> {
+pub(crate) fn affirm(
+    tx: &mut Tx<'_>,
+    registry: i64,
+    digest: &[u8],
+    until: i64,
+) -> Result<bool, Error> {
     let changed = tx.execute(
         "UPDATE blobs SET condemned_at = NULL, leased_until = CASE WHEN leased_until < ?3 THEN ?3 ELSE leased_until END \
          WHERE registry_id = ?1 AND digest = ?2",
@@ -119,7 +161,13 @@ pub(crate) fn affirm(tx: &mut Tx<'_>, registry: i64, digest: &[u8], until: i64) 
 }
 
 /// Leases a blob in a repository; false if the repository does not hold it.
-pub(crate) fn lease(tx: &mut Tx<'_>, registry: i64, repository: i64, digest: &[u8], until: i64) -> Result<bool, Error> {
+pub(crate) fn lease(
+    tx: &mut Tx<'_>,
+    registry: i64,
+    repository: i64,
+    digest: &[u8],
+    until: i64,
+) -> Result<bool, Error> {
     let changed = tx.execute(
         "UPDATE repository_blobs SET leased_until = CASE WHEN leased_until < ?3 THEN ?3 ELSE leased_until END \
          WHERE repository_id = ?1 AND digest = ?2",
@@ -129,7 +177,15 @@ pub(crate) fn lease(tx: &mut Tx<'_>, registry: i64, repository: i64, digest: &[u
 }
 
 /// Adds a blob to a repository, or renews its lease there.
-pub(crate) fn link(tx: &mut Tx<'_>, registry: i64, repository: i64, digest: &[u8], size: i64, now: i64, until: i64) -> Result<(), Error> {
+pub(crate) fn link(
+    tx: &mut Tx<'_>,
+    registry: i64,
+    repository: i64,
+    digest: &[u8],
+    size: i64,
+    now: i64,
+    until: i64,
+) -> Result<(), Error> {
     tx.execute(
         "INSERT INTO repository_blobs (repository_id, digest, registry_id, size, linked_at, leased_until, check_after) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT (repository_id, digest) DO UPDATE SET leased_until = excluded.leased_until",
@@ -139,10 +195,19 @@ pub(crate) fn link(tx: &mut Tx<'_>, registry: i64, repository: i64, digest: &[u8
 }
 
 pub(crate) fn unlink(tx: &mut Tx<'_>, repository: i64, digest: &[u8]) -> Result<(), Error> {
-    tx.execute("DELETE FROM repository_blobs WHERE repository_id = ?1 AND digest = ?2", &[repository.into(), digest.into()]).map(drop)
+    tx.execute(
+        "DELETE FROM repository_blobs WHERE repository_id = ?1 AND digest = ?2",
+        &[repository.into(), digest.into()],
+    )
+    .map(drop)
 }
 
-pub(crate) fn condemn(tx: &mut Tx<'_>, registry: i64, digest: &[u8], now: i64) -> Result<(), Error> {
+pub(crate) fn condemn(
+    tx: &mut Tx<'_>,
+    registry: i64,
+    digest: &[u8],
+    now: i64,
+) -> Result<(), Error> {
     tx.execute(
         "UPDATE blobs SET condemned_at = ?3 WHERE registry_id = ?1 AND digest = ?2 AND condemned_at IS NULL",
         &[registry.into(), digest.into(), now.into()],

@@ -9,7 +9,11 @@ pub(crate) const LAYER: i64 = 1;
 pub(crate) const MANIFEST: i64 = 2;
 
 /// Media type and bytes.
-pub(crate) fn find(tx: &mut Tx<'_>, repository: i64, digest: &[u8]) -> Result<Option<(String, Vec<u8>)>, Error> {
+pub(crate) fn find(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    digest: &[u8],
+) -> Result<Option<(String, Vec<u8>)>, Error> {
     tx.query_one(
         "SELECT media_type, body FROM manifests WHERE repository_id = ?1 AND digest = ?2",
         &[repository.into(), digest.into()],
@@ -28,15 +32,28 @@ pub(crate) fn exists(tx: &mut Tx<'_>, repository: i64, digest: &[u8]) -> Result<
 
 /// Whether the repository holds any manifest.
 pub(crate) fn any(tx: &mut Tx<'_>, repository: i64) -> Result<bool, Error> {
-    let found = tx.query_one("SELECT 1 FROM manifests WHERE repository_id = ?1 LIMIT 1", &[repository.into()], |row| row.get_i64(0))?;
+    let found = tx.query_one(
+        "SELECT 1 FROM manifests WHERE repository_id = ?1 LIMIT 1",
+        &[repository.into()],
+        |row| row.get_i64(0),
+    )?;
     Ok(found.is_some())
 }
 
-pub(crate) fn insert(tx: &mut Tx<'_>, repository: i64, digest: &[u8], parsed: &ParsedManifest, body: &[u8], now: i64) -> Result<(), Error> {
+pub(crate) fn insert(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    digest: &[u8],
+    parsed: &ParsedManifest,
+    body: &[u8],
+    now: i64,
+) -> Result<(), Error> {
     let subject = parsed.subject.as_ref().map(|s| s.digest.to_bytes());
     // Only referrers are ever listed with their annotations.
     let annotations = match &subject {
-        Some(_) if !parsed.annotations.is_empty() => serde_json::to_string(&parsed.annotations).ok(),
+        Some(_) if !parsed.annotations.is_empty() => {
+            serde_json::to_string(&parsed.annotations).ok()
+        }
         _ => None,
     };
     tx.execute(
@@ -59,7 +76,13 @@ pub(crate) fn insert(tx: &mut Tx<'_>, repository: i64, digest: &[u8], parsed: &P
     .map(drop)
 }
 
-pub(crate) fn add_reference(tx: &mut Tx<'_>, repository: i64, manifest: &[u8], child: &[u8], kind: i64) -> Result<(), Error> {
+pub(crate) fn add_reference(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    manifest: &[u8],
+    child: &[u8],
+    kind: i64,
+) -> Result<(), Error> {
     tx.execute(
         "INSERT INTO manifest_references (repository_id, manifest, child, kind) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
         &[repository.into(), manifest.into(), child.into(), kind.into()],
@@ -67,7 +90,12 @@ pub(crate) fn add_reference(tx: &mut Tx<'_>, repository: i64, manifest: &[u8], c
     .map(drop)
 }
 
-pub(crate) fn dot_of(tx: &mut Tx<'_>, repository: i64, digest: &[u8], origin: u16) -> Result<Option<Vec<u8>>, Error> {
+pub(crate) fn dot_of(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    digest: &[u8],
+    origin: u16,
+) -> Result<Option<Vec<u8>>, Error> {
     tx.query_one(
         "SELECT operation_id FROM manifest_dots WHERE repository_id = ?1 AND digest = ?2 AND origin = ?3",
         &[repository.into(), digest.into(), i64::from(origin).into()],
@@ -75,7 +103,13 @@ pub(crate) fn dot_of(tx: &mut Tx<'_>, repository: i64, digest: &[u8], origin: u1
     )
 }
 
-pub(crate) fn set_dot(tx: &mut Tx<'_>, repository: i64, digest: &[u8], origin: u16, dot: &[u8]) -> Result<(), Error> {
+pub(crate) fn set_dot(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    digest: &[u8],
+    origin: u16,
+    dot: &[u8],
+) -> Result<(), Error> {
     tx.execute(
         "INSERT INTO manifest_dots (repository_id, digest, origin, operation_id) VALUES (?1, ?2, ?3, ?4) \
          ON CONFLICT (repository_id, digest, origin) DO UPDATE SET operation_id = excluded.operation_id",
@@ -93,27 +127,48 @@ pub(crate) fn dots(tx: &mut Tx<'_>, repository: i64, digest: &[u8]) -> Result<Ve
 }
 
 pub(crate) fn all_dots(tx: &mut Tx<'_>, repository: i64) -> Result<Vec<Vec<u8>>, Error> {
-    tx.query("SELECT operation_id FROM manifest_dots WHERE repository_id = ?1", &[repository.into()], |row| row.get_bytes(0))
+    tx.query(
+        "SELECT operation_id FROM manifest_dots WHERE repository_id = ?1",
+        &[repository.into()],
+        |row| row.get_bytes(0),
+    )
 }
 
 pub(crate) fn all(tx: &mut Tx<'_>, repository: i64) -> Result<Vec<Digest>, Error> {
-    let rows = tx.query("SELECT digest FROM manifests WHERE repository_id = ?1 ORDER BY digest", &[repository.into()], |row| {
-        row.get_bytes(0)
-    })?;
-    Ok(rows.iter().filter_map(|bytes| Digest::from_bytes(bytes)).collect())
+    let rows = tx.query(
+        "SELECT digest FROM manifests WHERE repository_id = ?1 ORDER BY digest",
+        &[repository.into()],
+        |row| row.get_bytes(0),
+    )?;
+    Ok(rows
+        .iter()
+        .filter_map(|bytes| Digest::from_bytes(bytes))
+        .collect())
 }
 
-pub(crate) fn referrers_of(tx: &mut Tx<'_>, repository: i64, subject: &Digest) -> Result<Vec<Digest>, Error> {
+pub(crate) fn referrers_of(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    subject: &Digest,
+) -> Result<Vec<Digest>, Error> {
     let rows = tx.query(
         "SELECT digest FROM manifests WHERE repository_id = ?1 AND subject = ?2",
         &[repository.into(), subject.to_bytes().as_slice().into()],
         |row| row.get_bytes(0),
     )?;
-    Ok(rows.iter().filter_map(|bytes| Digest::from_bytes(bytes)).collect())
+    Ok(rows
+        .iter()
+        .filter_map(|bytes| Digest::from_bytes(bytes))
+        .collect())
 }
 
 /// Lets garbage collection look at the blobs a manifest names, now that it goes.
-pub(crate) fn check_children_later(tx: &mut Tx<'_>, repository: i64, manifest: &[u8], now: i64) -> Result<(), Error> {
+pub(crate) fn check_children_later(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    manifest: &[u8],
+    now: i64,
+) -> Result<(), Error> {
     tx.execute(
         "UPDATE repository_blobs SET check_after = ?3 WHERE repository_id = ?1 AND check_after IS NULL AND digest IN \
          (SELECT child FROM manifest_references WHERE repository_id = ?1 AND manifest = ?2)",
@@ -124,13 +179,33 @@ pub(crate) fn check_children_later(tx: &mut Tx<'_>, repository: i64, manifest: &
 
 pub(crate) fn remove(tx: &mut Tx<'_>, repository: i64, digest: &[u8]) -> Result<(), Error> {
     let key = [repository.into(), digest.into()];
-    tx.execute("DELETE FROM manifest_references WHERE repository_id = ?1 AND manifest = ?2", &key)?;
-    tx.execute("DELETE FROM manifest_dots WHERE repository_id = ?1 AND digest = ?2", &key)?;
-    tx.execute("DELETE FROM manifests WHERE repository_id = ?1 AND digest = ?2", &key).map(drop)
+    tx.execute(
+        "DELETE FROM manifest_references WHERE repository_id = ?1 AND manifest = ?2",
+        &key,
+    )?;
+    tx.execute(
+        "DELETE FROM manifest_dots WHERE repository_id = ?1 AND digest = ?2",
+        &key,
+    )?;
+    tx.execute(
+        "DELETE FROM manifests WHERE repository_id = ?1 AND digest = ?2",
+        &key,
+    )
+    .map(drop)
 }
 
 pub(crate) fn remove_all(tx: &mut Tx<'_>, repository: i64) -> Result<(), Error> {
-    tx.execute("DELETE FROM manifest_references WHERE repository_id = ?1", &[repository.into()])?;
-    tx.execute("DELETE FROM manifest_dots WHERE repository_id = ?1", &[repository.into()])?;
-    tx.execute("DELETE FROM manifests WHERE repository_id = ?1", &[repository.into()]).map(drop)
+    tx.execute(
+        "DELETE FROM manifest_references WHERE repository_id = ?1",
+        &[repository.into()],
+    )?;
+    tx.execute(
+        "DELETE FROM manifest_dots WHERE repository_id = ?1",
+        &[repository.into()],
+    )?;
+    tx.execute(
+        "DELETE FROM manifests WHERE repository_id = ?1",
+        &[repository.into()],
+    )
+    .map(drop)
 }

@@ -33,7 +33,8 @@ pub(super) fn page(
 
 fn read(row: &Row<'_>) -> Result<Referrer, Error> {
     Ok(Referrer {
-        digest: Digest::from_bytes(row.get_bytes_ref(0)?).ok_or(Error::Corrupt("manifests.digest"))?,
+        digest: Digest::from_bytes(row.get_bytes_ref(0)?)
+            .ok_or(Error::Corrupt("manifests.digest"))?,
         media_type: row.get_string(1)?,
         size: row.get_u64(2)?,
         artifact_type: row.get_string_opt(3)?,

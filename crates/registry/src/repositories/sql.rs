@@ -3,7 +3,11 @@
 use lazuli_db::{Error, Tx, Value};
 use lazuli_wire::oci::RepositoryName;
 
-pub(crate) fn find(tx: &mut Tx<'_>, registry: i64, name: &RepositoryName) -> Result<Option<i64>, Error> {
+pub(crate) fn find(
+    tx: &mut Tx<'_>,
+    registry: i64,
+    name: &RepositoryName,
+) -> Result<Option<i64>, Error> {
     tx.query_one(
         "SELECT id FROM repositories WHERE registry_id = ?1 AND name = ?2",
         &[registry.into(), name.as_str().into()],
@@ -45,7 +49,12 @@ pub(crate) fn set_listed(tx: &mut Tx<'_>, repository: i64, listed: bool) -> Resu
 }
 
 /// One name more than `limit`, if there are so many.
-pub(crate) fn page(tx: &mut Tx<'_>, registry: i64, last: Option<&str>, limit: u32) -> Result<Vec<Box<str>>, Error> {
+pub(crate) fn page(
+    tx: &mut Tx<'_>,
+    registry: i64,
+    last: Option<&str>,
+    limit: u32,
+) -> Result<Vec<Box<str>>, Error> {
     tx.query(
         "SELECT name FROM repositories WHERE registry_id = ?1 AND name > ?2 AND listed = 1 ORDER BY name LIMIT ?3",
         &[registry.into(), last.unwrap_or("").into(), (i64::from(limit) + 1).into()],

@@ -14,7 +14,11 @@ pub(crate) fn find(tx: &mut Tx<'_>, repository: i64, tag: &Tag) -> Result<Option
 }
 
 /// The clock reading of a tag's newest version, deletions included.
-pub(crate) fn newest_hlc(tx: &mut Tx<'_>, repository: i64, tag: &Tag) -> Result<Option<i64>, Error> {
+pub(crate) fn newest_hlc(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    tag: &Tag,
+) -> Result<Option<i64>, Error> {
     tx.query_one(
         "SELECT hlc FROM tag_versions WHERE repository_id = ?1 AND name = ?2 ORDER BY hlc DESC, origin DESC LIMIT 1",
         &[repository.into(), tag.as_str().into()],
@@ -22,7 +26,14 @@ pub(crate) fn newest_hlc(tx: &mut Tx<'_>, repository: i64, tag: &Tag) -> Result<
     )
 }
 
-pub(crate) fn set(tx: &mut Tx<'_>, repository: i64, tag: &Tag, digest: &[u8], version: &Appended, now: i64) -> Result<(), Error> {
+pub(crate) fn set(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    tag: &Tag,
+    digest: &[u8],
+    version: &Appended,
+    now: i64,
+) -> Result<(), Error> {
     tx.execute(
         "INSERT INTO tags (repository_id, name, digest, hlc, origin, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) \
          ON CONFLICT (repository_id, name) DO UPDATE SET digest = excluded.digest, hlc = excluded.hlc, origin = excluded.origin, \
@@ -32,7 +43,13 @@ pub(crate) fn set(tx: &mut Tx<'_>, repository: i64, tag: &Tag, digest: &[u8], ve
     .map(drop)
 }
 
-pub(crate) fn add_version(tx: &mut Tx<'_>, repository: i64, tag: &Tag, digest: Option<&[u8]>, version: &Appended) -> Result<(), Error> {
+pub(crate) fn add_version(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    tag: &Tag,
+    digest: Option<&[u8]>,
+    version: &Appended,
+) -> Result<(), Error> {
     tx.execute(
         "INSERT INTO tag_versions (repository_id, name, hlc, origin, digest) VALUES (?1, ?2, ?3, ?4, ?5)",
         &[repository.into(), tag.as_str().into(), version.hlc.into(), i64::from(version.origin).into(), digest.into()],
@@ -41,40 +58,74 @@ pub(crate) fn add_version(tx: &mut Tx<'_>, repository: i64, tag: &Tag, digest: O
 }
 
 pub(crate) fn remove(tx: &mut Tx<'_>, repository: i64, tag: &Tag) -> Result<u64, Error> {
-    tx.execute("DELETE FROM tags WHERE repository_id = ?1 AND name = ?2", &[repository.into(), tag.as_str().into()])
+    tx.execute(
+        "DELETE FROM tags WHERE repository_id = ?1 AND name = ?2",
+        &[repository.into(), tag.as_str().into()],
+    )
 }
 
 /// Names of the tags of one manifest.
-pub(crate) fn of_digest(tx: &mut Tx<'_>, repository: i64, digest: &Digest) -> Result<Vec<Tag>, Error> {
+pub(crate) fn of_digest(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    digest: &Digest,
+) -> Result<Vec<Tag>, Error> {
     let names = tx.query(
         "SELECT name FROM tags WHERE repository_id = ?1 AND digest = ?2 ORDER BY name",
         &[repository.into(), digest.to_bytes().as_slice().into()],
         |row| Ok(row.get_text(0)?.to_owned()),
     )?;
-    Ok(names.iter().filter_map(|name| Tag::parse(name).ok()).collect())
+    Ok(names
+        .iter()
+        .filter_map(|name| Tag::parse(name).ok())
+        .collect())
 }
 
-pub(crate) fn remove_of_digest(tx: &mut Tx<'_>, repository: i64, digest: &[u8]) -> Result<u64, Error> {
-    tx.execute("DELETE FROM tags WHERE repository_id = ?1 AND digest = ?2", &[repository.into(), digest.into()])
+pub(crate) fn remove_of_digest(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    digest: &[u8],
+) -> Result<u64, Error> {
+    tx.execute(
+        "DELETE FROM tags WHERE repository_id = ?1 AND digest = ?2",
+        &[repository.into(), digest.into()],
+    )
 }
 
 /// One name more than `limit`, if there are so many.
-pub(crate) fn page(tx: &mut Tx<'_>, repository: i64, last: Option<&str>, limit: u32) -> Result<Vec<Box<str>>, Error> {
+pub(crate) fn page(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    last: Option<&str>,
+    limit: u32,
+) -> Result<Vec<Box<str>>, Error> {
     tx.query(
         "SELECT name FROM tags WHERE repository_id = ?1 AND name > ?2 ORDER BY name LIMIT ?3",
-        &[repository.into(), last.unwrap_or("").into(), (i64::from(limit) + 1).into()],
+        &[
+            repository.into(),
+            last.unwrap_or("").into(),
+            (i64::from(limit) + 1).into(),
+        ],
         |row| Ok(row.get_text(0)?.into()),
     )
 }
 
 /// Every tag of a repository.
 pub(crate) fn all(tx: &mut Tx<'_>, repository: i64) -> Result<Vec<Tag>, Error> {
-    let names = tx.query("SELECT name FROM tags WHERE repository_id = ?1 ORDER BY name", &[repository.into()], |row| {
-        Ok(row.get_text(0)?.to_owned())
-    })?;
-    Ok(names.iter().filter_map(|name| Tag::parse(name).ok()).collect())
+    let names = tx.query(
+        "SELECT name FROM tags WHERE repository_id = ?1 ORDER BY name",
+        &[repository.into()],
+        |row| Ok(row.get_text(0)?.to_owned()),
+    )?;
+    Ok(names
+        .iter()
+        .filter_map(|name| Tag::parse(name).ok())
+        .collect())
 }
 
 pub(crate) fn remove_all(tx: &mut Tx<'_>, repository: i64) -> Result<u64, Error> {
-    tx.execute("DELETE FROM tags WHERE repository_id = ?1", &[repository.into()])
+    tx.execute(
+        "DELETE FROM tags WHERE repository_id = ?1",
+        &[repository.into()],
+    )
 }

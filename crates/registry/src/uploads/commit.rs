@@ -11,7 +11,7 @@ use crate::sessions::FRESH_US;
 use crate::{Error, Registry, Result, blobs, repositories};
 
 /// Who a session belongs to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OwnedOwner {
     pub(crate) registry: i64,
     pub(crate) repository: RepositoryName,
@@ -34,7 +34,14 @@ enum Outcome {
 }
 
 impl Registry {
-    pub(super) async fn commit_upload(&self, owner: &OwnedOwner, loaded: &Loaded, is_session: bool, digest: Digest, arrived: Arrived) -> Result<()> {
+    pub(super) async fn commit_upload(
+        &self,
+        owner: &OwnedOwner,
+        loaded: &Loaded,
+        is_session: bool,
+        digest: Digest,
+        arrived: Arrived,
+    ) -> Result<()> {
         let actual = self.digest_of(loaded, digest, &arrived).await?;
         if actual != digest {
             if is_session {
@@ -42,33 +49,75 @@ impl Registry {
             } else {
                 self.inner.store.abort(loaded.id).await?;
             }
-            return Err(Error::DigestMismatch { expected: digest, actual });
+            return Err(Error::DigestMismatch {
+                expected: digest,
+                actual,
+            });
         }
         let size = arrived.size;
         match arrived.content {
-            Content::Memory(bytes) => self.commit_small(owner, loaded, is_session, digest, bytes).await,
-            Content::Store => self.commit_stored(owner, loaded, is_session, digest, size).await,
+            Content::Memory(bytes) => {
+                self.commit_small(owner, loaded, is_session, digest, bytes)
+                    .await
+            }
+            Content::Store => {
+                self.commit_stored(owner, loaded, is_session, digest, size)
+                    .await
+            }
         }
     }
 
-    async fn digest_of(&self, loaded: &Loaded, wanted: Digest, arrived: &Arrived) -> Result<Digest> {
+    async fn digest_of(
+        &self,
+        loaded: &Loaded,
+        wanted: Digest,
+        arrived: &Arrived,
+    ) -> Result<Digest> {
         if wanted.algorithm() == arrived.hasher.algorithm() {
             return Ok(arrived.hasher.clone().finish());
         }
         match &arrived.content {
             Content::Memory(bytes) => Ok(Digest::of(wanted.algorithm(), bytes)),
             Content::Store => {
-                let hasher = self.inner.store.rehash(loaded.id, arrived.size, wanted.algorithm()).await.map_err(lost_bytes)?;
+                let hasher = self
+                    .inner
+                    .store
+                    .rehash(loaded.id, arrived.size, wanted.algorithm())
+                    .await
+                    .map_err(lost_bytes)?;
                 Ok(hasher.finish())
             }
         }
     }
 
-    async fn commit_small(&self, owner: &OwnedOwner, loaded: &Loaded, is_session: bool, digest: Digest, bytes: Vec<u8>) -> Result<()> {
+    async fn commit_small(
+        &self,
+        owner: &OwnedOwner,
+        loaded: &Loaded,
+        is_session: bool,
+        digest: Digest,
+        bytes: Vec<u8>,
+    ) -> Result<()> {
         let content = bytes.clone();
-        let link = self.link(owner, loaded, is_session, digest, bytes.len() as u64, move |tx, registry, key, now, until| {
-            blobs::sql::insert(tx, registry, key, content.len() as i64, None, Some(&content), now, until)
-        });
+        let link = self.link(
+            owner,
+            loaded,
+            is_session,
+            digest,
+            bytes.len() as u64,
+            move |tx, registry, key, now, until| {
+                blobs::sql::insert(
+                    tx,
+                    registry,
+                    key,
+                    content.len() as i64,
+                    None,
+                    Some(&content),
+                    now,
+                    until,
+                )
+            },
+        );
         if let Outcome::Present(Some(location)) = link.await?
             && !self.is_whole(&location, bytes.len() as u64).await
         {
@@ -77,35 +126,66 @@ impl Registry {
         Ok(())
     }
 
-    async fn commit_stored(&self, owner: &OwnedOwner, loaded: &Loaded, is_session: bool, digest: Digest, size: u64) -> Result<()> {
+    async fn commit_stored(
+        &self,
+        owner: &OwnedOwner,
+        loaded: &Loaded,
+        is_session: bool,
+        digest: Digest,
+        size: u64,
+    ) -> Result<()> {
         let registry = owner.registry;
-        let present = self.inner.db.read(move |tx| blobs::sql::place(tx, registry, &digest.to_bytes()).map_err(Error::from)).await?;
+        let present = self
+            .inner
+            .db
+            .read(move |tx| {
+                blobs::sql::place(tx, registry, &digest.to_bytes()).map_err(Error::from)
+            })
+            .await?;
         let is_present = match &present {
             None => false,
             Some((_, None)) => true,
             Some((_, Some(location))) => self.is_whole(location, size).await,
         };
         if is_present {
-            let unknown = |_: &mut Tx<'_>, _: i64, _: &[u8], _: i64, _: i64| Err(lazuli_db::Error::Conflict);
-            match self.link(owner, loaded, is_session, digest, size, unknown).await {
+            let unknown =
+                |_: &mut Tx<'_>, _: i64, _: &[u8], _: i64, _: i64| Err(lazuli_db::Error::Conflict);
+            match self
+                .link(owner, loaded, is_session, digest, size, unknown)
+                .await
+            {
                 Ok(_) => return Ok(self.inner.store.abort(loaded.id).await?),
                 // Garbage collection was faster: store it anew.
                 Err(Error::Database(lazuli_db::Error::Conflict)) => {}
                 Err(error) => return Err(error),
             }
         }
-        let location = self.inner.store.finish(loaded.id, &registry.to_string(), &digest, size).await.map_err(lost_bytes)?;
+        let location = self
+            .inner
+            .store
+            .finish(loaded.id, &registry.to_string(), &digest, size)
+            .await
+            .map_err(lost_bytes)?;
         let text = location.to_string();
         let row = text.clone();
         let outcome = self
-            .link(owner, loaded, is_session, digest, size, move |tx, registry, key, now, until| {
-                blobs::sql::insert(tx, registry, key, size as i64, Some(&row), None, now, until)
-            })
+            .link(
+                owner,
+                loaded,
+                is_session,
+                digest,
+                size,
+                move |tx, registry, key, now, until| {
+                    blobs::sql::insert(tx, registry, key, size as i64, Some(&row), None, now, until)
+                },
+            )
             .await?;
         match outcome {
             Outcome::Stored => Ok(()),
             Outcome::Present(Some(other)) if other == text => Ok(()),
-            Outcome::Present(Some(other)) if !self.is_whole(&other, size).await => self.heal(owner, digest, Some(text), None).await,
+            Outcome::Present(Some(other)) if !self.is_whole(&other, size).await => {
+                self.heal(owner, digest, Some(text), None).await
+            }
             // Somebody pushed the same blob meanwhile: theirs stays.
             Outcome::Present(_) => Ok(self.inner.store.remove(&location).await?),
         }
@@ -119,7 +199,9 @@ impl Registry {
         is_session: bool,
         digest: Digest,
         size: u64,
-        mut insert: impl FnMut(&mut Tx<'_>, i64, &[u8], i64, i64) -> Result<(), lazuli_db::Error> + Send + 'static,
+        mut insert: impl FnMut(&mut Tx<'_>, i64, &[u8], i64, i64) -> Result<(), lazuli_db::Error>
+        + Send
+        + 'static,
     ) -> Result<Outcome> {
         let (owner, session, inner) = (owner.clone(), loaded.clone(), self.inner.clone());
         let (now, until) = (self.now(), self.now() + self.lease_us());
@@ -128,9 +210,14 @@ impl Registry {
             .write(move |tx| {
                 let registry = owner.registry;
                 let key = digest.to_bytes();
-                let (repository, _) = repositories::sql::ensure(tx, registry, &owner.repository, now, || inner.log.unique_number())?;
+                let (repository, _) =
+                    repositories::sql::ensure(tx, registry, &owner.repository, now, || {
+                        inner.log.unique_number()
+                    })?;
                 let outcome = if blobs::sql::affirm(tx, registry, &key, until)? {
-                    Outcome::Present(blobs::sql::place(tx, registry, &key)?.and_then(|(_, location)| location))
+                    Outcome::Present(
+                        blobs::sql::place(tx, registry, &key)?.and_then(|(_, location)| location),
+                    )
                 } else {
                     insert(tx, registry, &key, now, until)?;
                     Outcome::Stored
@@ -152,7 +239,13 @@ impl Registry {
     }
 
     /// A push of a blob whose stored copy is missing or cut replaces that copy.
-    async fn heal(&self, owner: &OwnedOwner, digest: Digest, location: Option<String>, content: Option<Vec<u8>>) -> Result<()> {
+    async fn heal(
+        &self,
+        owner: &OwnedOwner,
+        digest: Digest,
+        location: Option<String>,
+        content: Option<Vec<u8>>,
+    ) -> Result<()> {
         tracing::warn!(%digest, registry = owner.registry, "a damaged blob was healed by a push");
         let registry = owner.registry;
         let fence = self.inner.cache.close(registry, Some(&owner.repository));
@@ -160,7 +253,14 @@ impl Registry {
             .inner
             .db
             .write(move |tx| {
-                blobs::sql::relocate(tx, registry, &digest.to_bytes(), location.as_deref(), content.as_deref()).map_err(Error::from)
+                blobs::sql::relocate(
+                    tx,
+                    registry,
+                    &digest.to_bytes(),
+                    location.as_deref(),
+                    content.as_deref(),
+                )
+                .map_err(Error::from)
             })
             .await;
         fence.open(&[Change::Blob(digest)]);

@@ -44,10 +44,21 @@ impl<'a> Receiver<'a> {
             Some(content) => Target::Memory(content.clone()),
             None => {
                 let hasher = resume(registry, loaded).await?;
-                Target::Store(registry.inner.store.writer(loaded.id, loaded.size, hasher).await.map_err(lost_bytes)?)
+                Target::Store(
+                    registry
+                        .inner
+                        .store
+                        .writer(loaded.id, loaded.size, hasher)
+                        .await
+                        .map_err(lost_bytes)?,
+                )
             }
         };
-        Ok(Self { registry, loaded, target })
+        Ok(Self {
+            registry,
+            loaded,
+            target,
+        })
     }
 
     pub(super) async fn receive(&mut self, body: &mut impl Incoming) -> Result<()> {
@@ -82,9 +93,16 @@ impl<'a> Receiver<'a> {
 
     /// Moves what is in memory to the blob store.
     async fn spill(&mut self) -> Result<()> {
-        let Target::Memory(content) = &mut self.target else { return Ok(()) };
+        let Target::Memory(content) = &mut self.target else {
+            return Ok(());
+        };
         let content = std::mem::take(content);
-        let mut writer = self.registry.inner.store.writer(self.loaded.id, 0, Hasher::new(self.loaded.algorithm)).await?;
+        let mut writer = self
+            .registry
+            .inner
+            .store
+            .writer(self.loaded.id, 0, Hasher::new(self.loaded.algorithm))
+            .await?;
         if !content.is_empty() {
             writer.write(content.into()).await?;
         }
@@ -117,13 +135,20 @@ async fn resume(registry: &Registry, loaded: &Loaded) -> Result<Hasher> {
     {
         return Ok(hasher);
     }
-    registry.inner.store.rehash(loaded.id, loaded.size, loaded.algorithm).await.map_err(lost_bytes)
+    registry
+        .inner
+        .store
+        .rehash(loaded.id, loaded.size, loaded.algorithm)
+        .await
+        .map_err(lost_bytes)
 }
 
 /// A session whose bytes are gone is a session no more.
 pub(super) fn lost_bytes(error: lazuli_blobs::Error) -> Error {
     match error {
-        lazuli_blobs::Error::NotFound | lazuli_blobs::Error::Damaged { .. } | lazuli_blobs::Error::Poisoned => Error::UploadUnknown,
+        lazuli_blobs::Error::NotFound
+        | lazuli_blobs::Error::Damaged { .. }
+        | lazuli_blobs::Error::Poisoned => Error::UploadUnknown,
         other => other.into(),
     }
 }

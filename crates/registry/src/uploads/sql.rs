@@ -40,6 +40,7 @@ pub(super) fn find(tx: &mut Tx<'_>, owner: &OwnedOwner, id: UploadId, now: i64) 
                 boot: row.get_string(7)?,
                 version: row.get_i64(8)?,
                 created_at: row.get_i64(10)?,
+                expires_at: row.get_i64(11)?,
             }))
         },
     )?;
@@ -47,7 +48,7 @@ pub(super) fn find(tx: &mut Tx<'_>, owner: &OwnedOwner, id: UploadId, now: i64) 
 }
 
 /// Records how far a session is. Errors: [`Error::UploadBusy`] when another node did so meanwhile.
-pub(super) fn save(tx: &mut Tx<'_>, owner: &OwnedOwner, session: &Loaded, expires_at: i64) -> Result<()> {
+pub(super) fn save(tx: &mut Tx<'_>, owner: &OwnedOwner, session: &Loaded) -> Result<()> {
     let changed = if session.version == 0 {
         tx.execute(
             "INSERT INTO uploads (id, registry_id, repository, principal, algorithm, size, hash_state, content, boot, version, cancelled, \
@@ -63,7 +64,7 @@ pub(super) fn save(tx: &mut Tx<'_>, owner: &OwnedOwner, session: &Loaded, expire
                 session.content.as_deref().into(),
                 session.boot.as_str().into(),
                 session.created_at.into(),
-                expires_at.into(),
+                session.expires_at.into(),
             ],
         )?
     } else {
@@ -77,15 +78,24 @@ pub(super) fn save(tx: &mut Tx<'_>, owner: &OwnedOwner, session: &Loaded, expire
                 session.hash_state.as_slice().into(),
                 session.content.as_deref().into(),
                 session.boot.as_str().into(),
-                expires_at.into(),
+                session.expires_at.into(),
             ],
         )?
     };
-    if changed == 0 { Err(Error::UploadBusy) } else { Ok(()) }
+    if changed == 0 {
+        Err(Error::UploadBusy)
+    } else {
+        Ok(())
+    }
 }
 
 /// Ends a session. It is remembered until `forget_at`, so that its first `Location` does not start it anew.
-pub(super) fn end(tx: &mut Tx<'_>, owner: &OwnedOwner, session: &Loaded, forget_at: i64) -> Result<()> {
+pub(super) fn end(
+    tx: &mut Tx<'_>,
+    owner: &OwnedOwner,
+    session: &Loaded,
+    forget_at: i64,
+) -> Result<()> {
     let changed = if session.version == 0 {
         tx.execute(
             "INSERT INTO uploads (id, registry_id, repository, principal, algorithm, size, hash_state, content, boot, version, cancelled, \
@@ -108,5 +118,9 @@ pub(super) fn end(tx: &mut Tx<'_>, owner: &OwnedOwner, session: &Loaded, forget_
             &[session.id.as_bytes().as_slice().into(), session.version.into(), [].as_slice().into(), forget_at.into()],
         )?
     };
-    if changed == 0 { Err(Error::UploadBusy) } else { Ok(()) }
+    if changed == 0 {
+        Err(Error::UploadBusy)
+    } else {
+        Ok(())
+    }
 }

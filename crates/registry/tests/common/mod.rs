@@ -47,13 +47,28 @@ impl Fixture {
         let db = Db::open_sqlite(SqliteOptions::new(folder.path().join("lazuli.db"))).unwrap();
         let clock = Arc::new(ManualClock::new(1_800_000_000_000_000));
         let store = Arc::new(MemoryStore::new());
-        let registry = Registry::open(db.clone(), store.clone(), clock.clone(), options()).await.unwrap();
-        Self { registry, clock, db, store, folder }
+        let registry = Registry::open(db.clone(), store.clone(), clock.clone(), options())
+            .await
+            .unwrap();
+        Self {
+            registry,
+            clock,
+            db,
+            store,
+            folder,
+        }
     }
 
     /// The same data, as another process sees it after a restart.
     pub async fn restarted(&self) -> Registry {
-        Registry::open(self.db.clone(), self.store.clone(), self.clock.clone(), options()).await.unwrap()
+        Registry::open(
+            self.db.clone(),
+            self.store.clone(),
+            self.clock.clone(),
+            options(),
+        )
+        .await
+        .unwrap()
     }
 }
 
@@ -82,19 +97,34 @@ pub struct Body {
 
 impl Body {
     pub fn of(bytes: &[u8]) -> Self {
-        Self { pieces: VecDeque::from([Bytes::copy_from_slice(bytes)]), length: Some(bytes.len() as u64), breaks: false }
+        Self {
+            pieces: VecDeque::from([Bytes::copy_from_slice(bytes)]),
+            length: Some(bytes.len() as u64),
+            breaks: false,
+        }
     }
 
     pub fn streamed(bytes: &[u8], piece: usize) -> Self {
-        Self { pieces: bytes.chunks(piece).map(Bytes::copy_from_slice).collect(), length: None, breaks: false }
+        Self {
+            pieces: bytes.chunks(piece).map(Bytes::copy_from_slice).collect(),
+            length: None,
+            breaks: false,
+        }
     }
 
     pub fn broken(bytes: &[u8]) -> Self {
-        Self { breaks: true, ..Self::of(bytes) }
+        Self {
+            breaks: true,
+            ..Self::of(bytes)
+        }
     }
 
     pub fn empty() -> Self {
-        Self { pieces: VecDeque::new(), length: Some(0), breaks: false }
+        Self {
+            pieces: VecDeque::new(),
+            length: Some(0),
+            breaks: false,
+        }
     }
 }
 
@@ -113,17 +143,36 @@ impl Incoming for Body {
 }
 
 pub fn request(session: &Session) -> SessionRequest<'_> {
-    SessionRequest { id: session.id, state: session.state.as_deref(), range: None }
+    SessionRequest {
+        id: session.id,
+        state: session.state.as_deref(),
+        range: None,
+    }
 }
 
 pub async fn push_blob(registry: &Registry, name: &str, bytes: &[u8]) -> Digest {
     let digest = Digest::of(Algorithm::Sha256, bytes);
-    let session = registry.start_upload(&push(name), Algorithm::Sha256).unwrap();
-    registry.finish_upload(&push(name), request(&session), &digest, &mut Body::of(bytes)).await.unwrap();
+    let session = registry
+        .start_upload(&push(name), Algorithm::Sha256)
+        .unwrap();
+    registry
+        .finish_upload(
+            &push(name),
+            request(&session),
+            &digest,
+            &mut Body::of(bytes),
+        )
+        .await
+        .unwrap();
     digest
 }
 
-pub fn image(config: &Digest, config_size: usize, layers: &[(Digest, usize)], extra: &str) -> String {
+pub fn image(
+    config: &Digest,
+    config_size: usize,
+    layers: &[(Digest, usize)],
+    extra: &str,
+) -> String {
     let layers: Vec<_> = layers
         .iter()
         .map(|(d, n)| format!(r#"{{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"{d}","size":{n}}}"#))
@@ -134,7 +183,13 @@ pub fn image(config: &Digest, config_size: usize, layers: &[(Digest, usize)], ex
     )
 }
 
-pub async fn put(registry: &Registry, name: &str, reference: &str, media_type: &str, body: &str) -> Result<Stored> {
+pub async fn put(
+    registry: &Registry,
+    name: &str,
+    reference: &str,
+    media_type: &str,
+    body: &str,
+) -> Result<Stored> {
     let new = NewManifest {
         reference: Reference::parse(reference).unwrap(),
         content_type: Some(media_type.into()),
@@ -142,16 +197,26 @@ pub async fn put(registry: &Registry, name: &str, reference: &str, media_type: &
         tags: Vec::new(),
         expected: None,
     };
-    registry.put_manifest(&push(name), new, &"request".into()).await
+    registry
+        .put_manifest(&push(name), new, &"request".into())
+        .await
 }
 
 /// Pushes an image of one configuration and one layer, made of `seed`.
-pub async fn push_image(registry: &Registry, name: &str, tag: &str, seed: &str) -> (Digest, Digest) {
+pub async fn push_image(
+    registry: &Registry,
+    name: &str,
+    tag: &str,
+    seed: &str,
+) -> (Digest, Digest) {
     let config = push_blob(registry, name, format!("config {seed}").as_bytes()).await;
     let layer_bytes = format!("layer {seed} ").repeat(20);
     let layer = push_blob(registry, name, layer_bytes.as_bytes()).await;
     let body = image(&config, 7 + seed.len(), &[(layer, layer_bytes.len())], "");
-    (put(registry, name, tag, OCI, &body).await.unwrap().digest, layer)
+    (
+        put(registry, name, tag, OCI, &body).await.unwrap().digest,
+        layer,
+    )
 }
 
 pub fn tag(name: &str) -> Reference {

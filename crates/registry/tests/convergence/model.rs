@@ -27,16 +27,37 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { causal: true, observed_only: true, two_phase: true }
+        Self {
+            causal: true,
+            observed_only: true,
+            two_phase: true,
+        }
     }
 }
 
 #[derive(Debug, Clone)]
 pub enum Change {
-    Put { repository: Repository, digest: Digest, tag: Option<Tag>, superseded: Option<OperationId> },
-    Delete { repository: Repository, digest: Digest, observed: Vec<OperationId>, tags: Vec<Tag> },
-    Untag { repository: Repository, tag: Tag },
-    DeleteRepository { repository: Repository, observed: Vec<OperationId>, tags: Vec<Tag> },
+    Put {
+        repository: Repository,
+        digest: Digest,
+        tag: Option<Tag>,
+        superseded: Option<OperationId>,
+    },
+    Delete {
+        repository: Repository,
+        digest: Digest,
+        observed: Vec<OperationId>,
+        tags: Vec<Tag>,
+    },
+    Untag {
+        repository: Repository,
+        tag: Tag,
+    },
+    DeleteRepository {
+        repository: Repository,
+        observed: Vec<OperationId>,
+        tags: Vec<Tag>,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -83,22 +104,46 @@ impl Region {
     fn emit(&mut self, change: Change) -> Operation {
         let id = OperationId::new(self.hlc.tick(None), self.origin, 0);
         let sequence = self.applied.get(self.origin) + 1;
-        let operation = Operation { id, origin: self.origin, sequence, dependencies: self.applied.clone(), change };
+        let operation = Operation {
+            id,
+            origin: self.origin,
+            sequence,
+            dependencies: self.applied.clone(),
+            change,
+        };
         self.apply(&operation);
         operation
     }
 
     pub fn put(&mut self, repository: Repository, digest: Digest, tag: Option<Tag>) -> Operation {
         self.blobs.extend(blobs_of(digest));
-        let superseded = self.live.get(&(repository, digest)).and_then(|dots| dots.of_origin(self.origin));
-        self.emit(Change::Put { repository, digest, tag, superseded })
+        let superseded = self
+            .live
+            .get(&(repository, digest))
+            .and_then(|dots| dots.of_origin(self.origin));
+        self.emit(Change::Put {
+            repository,
+            digest,
+            tag,
+            superseded,
+        })
     }
 
     /// `None` if the repository does not show the manifest.
     pub fn delete(&mut self, repository: Repository, digest: Digest) -> Option<Operation> {
-        let observed: Vec<_> = self.live.get(&(repository, digest)).filter(|dots| dots.is_live())?.iter().collect();
+        let observed: Vec<_> = self
+            .live
+            .get(&(repository, digest))
+            .filter(|dots| dots.is_live())?
+            .iter()
+            .collect();
         let tags = self.tags_of(repository, |target| target == Some(digest));
-        Some(self.emit(Change::Delete { repository, digest, observed, tags }))
+        Some(self.emit(Change::Delete {
+            repository,
+            digest,
+            observed,
+            tags,
+        }))
     }
 
     pub fn untag(&mut self, repository: Repository, tag: Tag) -> Operation {
@@ -106,15 +151,29 @@ impl Region {
     }
 
     pub fn delete_repository(&mut self, repository: Repository) -> Operation {
-        let of_repository = self.live.iter().filter(|((owner, _), _)| *owner == repository);
+        let of_repository = self
+            .live
+            .iter()
+            .filter(|((owner, _), _)| *owner == repository);
         let observed = of_repository.flat_map(|(_, dots)| dots.iter()).collect();
         let tags = self.tags_of(repository, |target| target.is_some());
-        self.emit(Change::DeleteRepository { repository, observed, tags })
+        self.emit(Change::DeleteRepository {
+            repository,
+            observed,
+            tags,
+        })
     }
 
     /// Tags whose newest version's target satisfies the condition.
-    fn tags_of(&self, repository: Repository, condition: impl Fn(Option<Digest>) -> bool) -> Vec<Tag> {
-        let tags = self.history.iter().filter(|((owner, _), _)| *owner == repository);
+    fn tags_of(
+        &self,
+        repository: Repository,
+        condition: impl Fn(Option<Digest>) -> bool,
+    ) -> Vec<Tag> {
+        let tags = self
+            .history
+            .iter()
+            .filter(|((owner, _), _)| *owner == repository);
         tags.filter(|(_, versions)| condition(versions.last().and_then(|version| version.target)))
             .map(|((_, tag), _)| *tag)
             .collect()
@@ -123,8 +182,15 @@ impl Region {
     /// Takes an operation from a peer. False: it has to wait.
     pub fn deliver(&mut self, operation: &Operation) -> bool {
         let no_dependencies = VersionVector::default();
-        let dependencies = if self.rules.causal { &operation.dependencies } else { &no_dependencies };
-        match self.applied.judge(operation.origin, operation.sequence, dependencies) {
+        let dependencies = if self.rules.causal {
+            &operation.dependencies
+        } else {
+            &no_dependencies
+        };
+        match self
+            .applied
+            .judge(operation.origin, operation.sequence, dependencies)
+        {
             Delivery::Apply => self.apply(operation),
             Delivery::Duplicate => {}
             Delivery::Wait => return false,
@@ -134,28 +200,57 @@ impl Region {
 
     fn apply(&mut self, operation: &Operation) {
         self.applied.advance(operation.origin, operation.sequence);
-        self.log.entry(operation.origin).or_default().push(operation.clone());
-        self.hlc.observe(operation.id.hlc()).expect("clocks within the bound");
+        self.log
+            .entry(operation.origin)
+            .or_default()
+            .push(operation.clone());
+        self.hlc
+            .observe(operation.id.hlc())
+            .expect("clocks within the bound");
         match &operation.change {
-            Change::Put { repository, digest, tag, superseded } => {
-                self.live.entry((*repository, *digest)).or_default().put(operation.id, *superseded);
+            Change::Put {
+                repository,
+                digest,
+                tag,
+                superseded,
+            } => {
+                self.live
+                    .entry((*repository, *digest))
+                    .or_default()
+                    .put(operation.id, *superseded);
                 if let Some(tag) = tag {
                     self.add_version(operation, *repository, *tag, Some(*digest));
                 }
             }
-            Change::Delete { repository, digest, observed, tags } => {
+            Change::Delete {
+                repository,
+                digest,
+                observed,
+                tags,
+            } => {
                 self.remove_dots(*repository, |of| of == *digest, observed);
                 self.remove_tags(operation, *repository, tags);
             }
-            Change::Untag { repository, tag } => self.add_version(operation, *repository, *tag, None),
-            Change::DeleteRepository { repository, observed, tags } => {
+            Change::Untag { repository, tag } => {
+                self.add_version(operation, *repository, *tag, None)
+            }
+            Change::DeleteRepository {
+                repository,
+                observed,
+                tags,
+            } => {
                 self.remove_dots(*repository, |_| true, observed);
                 self.remove_tags(operation, *repository, tags);
             }
         }
     }
 
-    fn remove_dots(&mut self, repository: Repository, condition: impl Fn(Digest) -> bool, observed: &[OperationId]) {
+    fn remove_dots(
+        &mut self,
+        repository: Repository,
+        condition: impl Fn(Digest) -> bool,
+        observed: &[OperationId],
+    ) {
         for ((owner, digest), dots) in &mut self.live {
             if *owner != repository || !condition(*digest) {
                 continue;
@@ -174,13 +269,30 @@ impl Region {
         }
     }
 
-    fn add_version(&mut self, operation: &Operation, repository: Repository, tag: Tag, target: Option<Digest>) {
-        let version = TagVersion { hlc: operation.id.hlc(), origin: operation.origin, target };
-        self.history.entry((repository, tag)).or_default().insert(version);
+    fn add_version(
+        &mut self,
+        operation: &Operation,
+        repository: Repository,
+        tag: Tag,
+        target: Option<Digest>,
+    ) {
+        let version = TagVersion {
+            hlc: operation.id.hlc(),
+            origin: operation.origin,
+            target,
+        };
+        self.history
+            .entry((repository, tag))
+            .or_default()
+            .insert(version);
     }
 
     pub fn presence(&self, repository: Repository, digest: Digest) -> Presence {
-        if !self.live.get(&(repository, digest)).is_some_and(Dots::is_live) {
+        if !self
+            .live
+            .get(&(repository, digest))
+            .is_some_and(Dots::is_live)
+        {
             Presence::Absent
         } else if self.has_blobs(digest) || !self.rules.two_phase {
             Presence::Visible
@@ -195,21 +307,33 @@ impl Region {
 
     pub fn resolve(&self, repository: Repository, tag: Tag) -> Option<TagVersion<Digest>> {
         let versions = self.history.get(&(repository, tag))?;
-        resolve(versions.iter().rev(), |digest| self.presence(repository, *digest)).copied()
+        resolve(versions.iter().rev(), |digest| {
+            self.presence(repository, *digest)
+        })
+        .copied()
     }
 
     pub fn live_manifests(&self) -> impl Iterator<Item = (Repository, Digest)> {
-        self.live.iter().filter(|(_, dots)| dots.is_live()).map(|(key, _)| *key)
+        self.live
+            .iter()
+            .filter(|(_, dots)| dots.is_live())
+            .map(|(key, _)| *key)
     }
 
     /// Blobs that live manifests need and that are not here.
     pub fn missing(&self) -> BTreeSet<Blob> {
-        let needed: BTreeSet<_> = self.live_manifests().flat_map(|(_, digest)| blobs_of(digest)).collect();
+        let needed: BTreeSet<_> = self
+            .live_manifests()
+            .flat_map(|(_, digest)| blobs_of(digest))
+            .collect();
         needed.difference(&self.blobs).copied().collect()
     }
 
     pub fn collect_garbage(&mut self) {
-        let needed: BTreeSet<_> = self.live_manifests().flat_map(|(_, digest)| blobs_of(digest)).collect();
+        let needed: BTreeSet<_> = self
+            .live_manifests()
+            .flat_map(|(_, digest)| blobs_of(digest))
+            .collect();
         self.blobs.retain(|blob| needed.contains(blob));
     }
 }

@@ -61,13 +61,33 @@ impl std::ops::AddAssign for Stats {
 
 #[derive(Debug)]
 pub enum Violation {
-    Dangling { step: u64, origin: u16, repository: Repository, tag: Tag },
-    OwnWriteNotRead { step: u64, change: Change },
-    TagWentBack { step: u64, origin: u16, repository: Repository, tag: Tag },
+    Dangling {
+        step: u64,
+        origin: u16,
+        repository: Repository,
+        tag: Tag,
+    },
+    OwnWriteNotRead {
+        step: u64,
+        change: Change,
+    },
+    TagWentBack {
+        step: u64,
+        origin: u16,
+        repository: Repository,
+        tag: Tag,
+    },
     Diverged(&'static str),
     NotDelivered,
-    LivenessWrong { origin: u16, repository: Repository, digest: Digest },
-    NotServable { origin: u16, repository: Repository },
+    LivenessWrong {
+        origin: u16,
+        repository: Repository,
+        digest: Digest,
+    },
+    NotServable {
+        origin: u16,
+        repository: Repository,
+    },
 }
 
 impl fmt::Display for Violation {
@@ -91,11 +111,24 @@ pub fn run(seed: u64, rules: Rules) -> Result<Stats, Violation> {
     let mut random = Random::new(seed);
     let start = 1_800_000_000_000_000_i64;
     let regions = (0..REGIONS)
-        .map(|index| Region::new(index as u16 + 1, start + random.below(60_000_000) as i64, rules))
+        .map(|index| {
+            Region::new(
+                index as u16 + 1,
+                start + random.below(60_000_000) as i64,
+                rules,
+            )
+        })
         .collect();
     let steps = 40 + random.below(80);
     let (cut, acknowledged, answered) = (BTreeSet::new(), Vec::new(), BTreeMap::new());
-    let mut world = World { random, regions, cut, acknowledged, answered, stats: Stats::default() };
+    let mut world = World {
+        random,
+        regions,
+        cut,
+        acknowledged,
+        answered,
+        stats: Stats::default(),
+    };
     for step in 0..steps {
         world.step(step)?;
         world.check_servable(step)?;
@@ -109,7 +142,9 @@ pub fn run(seed: u64, rules: Rules) -> Result<Stats, Violation> {
 impl World {
     fn step(&mut self, step: u64) -> Result<(), Violation> {
         let at = self.random.below(REGIONS as u64) as usize;
-        self.regions[at].clock.advance(Duration::from_millis(self.random.below(50)));
+        self.regions[at]
+            .clock
+            .advance(Duration::from_millis(self.random.below(50)));
         match self.random.below(100) {
             0..25 => self.put(step, at)?,
             25..33 => self.delete(step, at)?,
@@ -139,9 +174,18 @@ impl World {
         let region = &mut self.regions[at];
         let operation = region.put(repository, digest, tag);
         let read = region.presence(repository, digest) == Presence::Visible
-            && tag.is_none_or(|tag| region.resolve(repository, tag).and_then(|version| version.target) == Some(digest));
+            && tag.is_none_or(|tag| {
+                region
+                    .resolve(repository, tag)
+                    .and_then(|version| version.target)
+                    == Some(digest)
+            });
         self.stats.pushes += 1;
-        if let Change::Put { superseded: Some(_), .. } = operation.change {
+        if let Change::Put {
+            superseded: Some(_),
+            ..
+        } = operation.change
+        {
             self.stats.superseded += 1;
         }
         self.acknowledge(step, operation, read)
@@ -149,11 +193,20 @@ impl World {
 
     fn delete(&mut self, step: u64, at: usize) -> Result<(), Violation> {
         let live: Vec<_> = self.regions[at].live_manifests().collect();
-        let Some((repository, digest)) = self.random.pick(&live) else { return Ok(()) };
+        let Some((repository, digest)) = self.random.pick(&live) else {
+            return Ok(());
+        };
         let region = &mut self.regions[at];
-        let Some(operation) = region.delete(repository, digest) else { return Ok(()) };
+        let Some(operation) = region.delete(repository, digest) else {
+            return Ok(());
+        };
         let read = region.presence(repository, digest) == Presence::Absent
-            && (0..TAGS).all(|tag| region.resolve(repository, tag).and_then(|version| version.target) != Some(digest));
+            && (0..TAGS).all(|tag| {
+                region
+                    .resolve(repository, tag)
+                    .and_then(|version| version.target)
+                    != Some(digest)
+            });
         if let Change::Delete { observed, .. } = &operation.change {
             self.stats.deleted_dots += observed.len() as u64;
         }
@@ -171,7 +224,9 @@ impl World {
         let repository = self.repository();
         let region = &mut self.regions[at];
         let operation = region.delete_repository(repository);
-        let read = region.live_manifests().all(|(owner, _)| owner != repository)
+        let read = region
+            .live_manifests()
+            .all(|(owner, _)| owner != repository)
             && (0..TAGS).all(|tag| region.resolve(repository, tag).is_none());
         if let Change::DeleteRepository { observed, .. } = &operation.change {
             self.stats.deleted_dots += observed.len() as u64;
@@ -179,10 +234,19 @@ impl World {
         self.acknowledge(step, operation, read)
     }
 
-    fn acknowledge(&mut self, step: u64, operation: Operation, read: bool) -> Result<(), Violation> {
+    fn acknowledge(
+        &mut self,
+        step: u64,
+        operation: Operation,
+        read: bool,
+    ) -> Result<(), Violation> {
         let change = operation.change.clone();
         self.acknowledged.push(operation);
-        if read { Ok(()) } else { Err(Violation::OwnWriteNotRead { step, change }) }
+        if read {
+            Ok(())
+        } else {
+            Err(Violation::OwnWriteNotRead { step, change })
+        }
     }
 
     /// A region pulls from a peer what that has of every origin, perhaps interrupted.
@@ -195,16 +259,25 @@ impl World {
     }
 
     fn deliver(&mut self, from: usize, to: usize, most: usize) -> usize {
-        let (mut delivered, mut origins): (usize, Vec<u16>) = (0, self.regions[from].log.keys().copied().collect());
+        let (mut delivered, mut origins): (usize, Vec<u16>) =
+            (0, self.regions[from].log.keys().copied().collect());
         let turn = self.random.below(1 + origins.len() as u64) as usize;
-        if !origins.is_empty() {
-            origins.rotate_left(turn % REGIONS.min(origins.len()));
-        }
+        let turn = turn.min(origins.len());
+        origins.rotate_left(turn);
         for origin in origins {
             // A little overlap: duplicates must do no harm.
-            let known = self.regions[to].applied.get(origin).saturating_sub(self.random.below(2) as i64).max(0);
+            let known = self.regions[to]
+                .applied
+                .get(origin)
+                .saturating_sub(self.random.below(2) as i64)
+                .max(0);
             let log = &self.regions[from].log[&origin];
-            let news: Vec<_> = log.iter().skip(known as usize).take(most).cloned().collect();
+            let news: Vec<_> = log
+                .iter()
+                .skip(known as usize)
+                .take(most)
+                .cloned()
+                .collect();
             for operation in news {
                 if !self.regions[to].deliver(&operation) {
                     self.stats.waited += 1;
@@ -227,7 +300,11 @@ impl World {
     fn copy(&mut self, from: usize, to: usize, most: usize) {
         let missing = self.regions[to].missing();
         self.stats.pending += u64::from(!missing.is_empty());
-        let found: Vec<_> = missing.intersection(&self.regions[from].blobs).copied().take(most).collect();
+        let found: Vec<_> = missing
+            .intersection(&self.regions[from].blobs)
+            .copied()
+            .take(most)
+            .collect();
         self.regions[to].blobs.extend(found);
     }
 
@@ -237,17 +314,30 @@ impl World {
         for region in &self.regions {
             let origin = region.origin;
             for (repository, tag) in region.history.keys().copied() {
-                let Some(version) = region.resolve(repository, tag) else { continue };
+                let Some(version) = region.resolve(repository, tag) else {
+                    continue;
+                };
                 let servable = version.target.is_some_and(|digest| {
-                    region.has_blobs(digest) && region.presence(repository, digest) == Presence::Visible
+                    region.has_blobs(digest)
+                        && region.presence(repository, digest) == Presence::Visible
                 });
                 if !servable {
-                    return Err(Violation::Dangling { step, origin, repository, tag });
+                    return Err(Violation::Dangling {
+                        step,
+                        origin,
+                        repository,
+                        tag,
+                    });
                 }
                 let key = (version.hlc, version.origin);
                 let before = self.answered.insert((origin, repository, tag), key);
                 if before.is_some_and(|before| before > key) {
-                    return Err(Violation::TagWentBack { step, origin, repository, tag });
+                    return Err(Violation::TagWentBack {
+                        step,
+                        origin,
+                        repository,
+                        tag,
+                    });
                 }
             }
         }
@@ -261,7 +351,11 @@ impl World {
             for (from, to) in pairs() {
                 self.deliver(from, to, usize::MAX);
             }
-            if self.regions.iter().all(|region| region.applied == self.regions[0].applied) {
+            if self
+                .regions
+                .iter()
+                .all(|region| region.applied == self.regions[0].applied)
+            {
                 for (from, to) in pairs().chain(pairs()) {
                     self.copy(from, to, usize::MAX);
                 }
@@ -277,12 +371,16 @@ impl World {
             if !first.live_manifests().eq(region.live_manifests()) {
                 return Err(Violation::Diverged("live manifests"));
             }
-            let dots = |region: &Region| -> Vec<_> { region.live.values().flat_map(Dots::iter).collect() };
+            let dots =
+                |region: &Region| -> Vec<_> { region.live.values().flat_map(Dots::iter).collect() };
             if dots(first) != dots(region) {
                 return Err(Violation::Diverged("dots"));
             }
             for (key, versions) in &first.history {
-                let same = region.history.get(key).is_some_and(|others| others.iter().eq(versions.iter()));
+                let same = region
+                    .history
+                    .get(key)
+                    .is_some_and(|others| others.iter().eq(versions.iter()));
                 if !same || first.resolve(key.0, key.1) != region.resolve(key.0, key.1) {
                     return Err(Violation::Diverged("tags"));
                 }
@@ -298,26 +396,50 @@ impl World {
         let mut expected = BTreeMap::<(Repository, Digest), BTreeSet<OperationId>>::new();
         for operation in &self.acknowledged {
             match &operation.change {
-                Change::Put { repository, digest, superseded, .. } => {
+                Change::Put {
+                    repository,
+                    digest,
+                    superseded,
+                    ..
+                } => {
                     removed.extend(superseded);
-                    expected.entry((*repository, *digest)).or_default().insert(operation.id);
+                    expected
+                        .entry((*repository, *digest))
+                        .or_default()
+                        .insert(operation.id);
                 }
-                Change::Delete { observed, .. } | Change::DeleteRepository { observed, .. } => removed.extend(observed),
+                Change::Delete { observed, .. } | Change::DeleteRepository { observed, .. } => {
+                    removed.extend(observed)
+                }
                 Change::Untag { .. } => {}
             }
         }
         for region in &self.regions {
             for ((repository, digest), put) in &expected {
                 let survivors: Vec<_> = put.difference(&removed).copied().collect();
-                let live: Vec<_> = region.live.get(&(*repository, *digest)).into_iter().flat_map(Dots::iter).collect();
+                let live: Vec<_> = region
+                    .live
+                    .get(&(*repository, *digest))
+                    .into_iter()
+                    .flat_map(Dots::iter)
+                    .collect();
                 if survivors != live {
                     let (repository, digest) = (*repository, *digest);
-                    return Err(Violation::LivenessWrong { origin: region.origin, repository, digest });
+                    return Err(Violation::LivenessWrong {
+                        origin: region.origin,
+                        repository,
+                        digest,
+                    });
                 }
             }
             for (repository, digest) in region.live_manifests() {
-                if !region.has_blobs(digest) || region.presence(repository, digest) != Presence::Visible {
-                    return Err(Violation::NotServable { origin: region.origin, repository });
+                if !region.has_blobs(digest)
+                    || region.presence(repository, digest) != Presence::Visible
+                {
+                    return Err(Violation::NotServable {
+                        origin: region.origin,
+                        repository,
+                    });
                 }
             }
         }
@@ -326,5 +448,7 @@ impl World {
 }
 
 fn pairs() -> impl Iterator<Item = (usize, usize)> {
-    (0..REGIONS).flat_map(|from| (0..REGIONS).map(move |to| (from, to))).filter(|(from, to)| from != to)
+    (0..REGIONS)
+        .flat_map(|from| (0..REGIONS).map(move |to| (from, to)))
+        .filter(|(from, to)| from != to)
 }
