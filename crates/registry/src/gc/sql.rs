@@ -1,0 +1,350 @@
+//! Garbage collection's statements.
+
+use lazuli_db::{Error, Tx};
+use lazuli_wire::oci::{Digest, RepositoryName, UploadId};
+
+use super::status::Run;
+use super::trust::Trust;
+
+const TRUST: &str = "gc.trust";
+
+/// A link that is due to be looked at.
+#[derive(Debug, Clone)]
+pub(super) struct DueLink {
+    pub(super) registry: i64,
+    pub(super) repository: i64,
+    pub(super) name: RepositoryName,
+    pub(super) digest: Digest,
+}
+
+pub(super) struct LinkState {
+    pub(super) check_after: Option<i64>,
+    pub(super) leased_until: i64,
+}
+
+pub(super) struct BlobState {
+    pub(super) size: u64,
+    pub(super) location: Option<String>,
+    pub(super) leased_until: i64,
+    pub(super) condemned_at: Option<i64>,
+}
+
+pub(super) struct ExpiredUpload {
+    pub(super) id: UploadId,
+    pub(super) version: i64,
+}
+
+fn digest(bytes: &[u8]) -> Result<Digest, Error> {
+    Digest::from_bytes(bytes).ok_or(Error::Corrupt("blobs.digest"))
+}
+
+pub(super) fn due_links(tx: &mut Tx<'_>, now: i64, limit: u32) -> Result<Vec<DueLink>, Error> {
+    tx.query(
+        "SELECT b.registry_id, b.repository_id, r.name, b.digest FROM repository_blobs b \
+         JOIN repositories r ON r.id = b.repository_id WHERE b.check_after <= ?1 ORDER BY b.check_after LIMIT ?2",
+        &[now.into(), limit.into()],
+        |row| {
+            Ok(DueLink {
+                registry: row.get_i64(0)?,
+                repository: row.get_i64(1)?,
+                name: RepositoryName::parse(row.get_text(2)?).map_err(|_| Error::Corrupt("repositories.name"))?,
+                digest: digest(row.get_bytes_ref(3)?)?,
+            })
+        },
+    )
+}
+
+pub(super) fn link_state(tx: &mut Tx<'_>, link: &DueLink) -> Result<Option<LinkState>, Error> {
+    tx.query_one(
+        "SELECT check_after, leased_until FROM repository_blobs WHERE repository_id = ?1 AND digest = ?2",
+        &[link.repository.into(), (&link.digest.to_bytes()).into()],
+        |row| Ok(LinkState { check_after: row.get_i64_opt(0)?, leased_until: row.get_i64(1)? }),
+    )
+}
+
+pub(super) fn is_referenced(tx: &mut Tx<'_>, link: &DueLink) -> Result<bool, Error> {
+    let found = tx.query_one(
+        "SELECT 1 FROM manifest_references WHERE repository_id = ?1 AND child = ?2 LIMIT 1",
+        &[link.repository.into(), (&link.digest.to_bytes()).into()],
+        |row| row.get_i64(0),
+    )?;
+    Ok(found.is_some())
+}
+
+pub(super) fn set_check_after(
+    tx: &mut Tx<'_>,
+    link: &DueLink,
+    at: Option<i64>,
+) -> Result<(), Error> {
+    tx.execute(
+        "UPDATE repository_blobs SET check_after = ?3 WHERE repository_id = ?1 AND digest = ?2",
+        &[
+            link.repository.into(),
+            (&link.digest.to_bytes()).into(),
+            at.into(),
+        ],
+    )
+    .map(drop)
+}
+
+pub(super) fn due_blobs(
+    tx: &mut Tx<'_>,
+    cutoff: i64,
+    limit: u32,
+) -> Result<Vec<(i64, Digest)>, Error> {
+    tx.query(
+        "SELECT registry_id, digest FROM blobs WHERE condemned_at <= ?1 ORDER BY condemned_at LIMIT ?2",
+        &[cutoff.into(), limit.into()],
+        |row| Ok((row.get_i64(0)?, digest(row.get_bytes_ref(1)?)?)),
+    )
+}
+
+pub(super) fn blob_state(
+    tx: &mut Tx<'_>,
+    registry: i64,
+    digest: &Digest,
+) -> Result<Option<BlobState>, Error> {
+    tx.query_one(
+        "SELECT size, location, leased_until, condemned_at FROM blobs WHERE registry_id = ?1 AND digest = ?2",
+        &[registry.into(), (&digest.to_bytes()).into()],
+        |row| {
+            Ok(BlobState {
+                size: row.get_u64(0)?,
+                location: row.get_string_opt(1)?,
+                leased_until: row.get_i64(2)?,
+                condemned_at: row.get_i64_opt(3)?,
+            })
+        },
+    )
+}
+
+pub(super) fn set_condemned(
+    tx: &mut Tx<'_>,
+    registry: i64,
+    digest: &Digest,
+    at: Option<i64>,
+) -> Result<(), Error> {
+    tx.execute(
+        "UPDATE blobs SET condemned_at = ?3 WHERE registry_id = ?1 AND digest = ?2",
+        &[registry.into(), (&digest.to_bytes()).into(), at.into()],
+    )
+    .map(drop)
+}
+
+pub(super) fn delete_blob(tx: &mut Tx<'_>, registry: i64, digest: &Digest) -> Result<(), Error> {
+    tx.execute(
+        "DELETE FROM blobs WHERE registry_id = ?1 AND digest = ?2",
+        &[registry.into(), (&digest.to_bytes()).into()],
+    )
+    .map(drop)
+}
+
+pub(super) fn add_removal(
+    tx: &mut Tx<'_>,
+    location: &str,
+    size: u64,
+    now: i64,
+) -> Result<(), Error> {
+    tx.execute(
+        "INSERT INTO blob_removals (location, size, since) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        &[location.into(), size.into(), now.into()],
+    )
+    .map(drop)
+}
+
+/// Locations to be emptied, with their sizes.
+pub(super) fn removals(
+    tx: &mut Tx<'_>,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<(String, u64)>, Error> {
+    tx.query(
+        "SELECT location, size FROM blob_removals WHERE location > ?1 ORDER BY location LIMIT ?2",
+        &[after.into(), limit.into()],
+        |row| Ok((row.get_string(0)?, row.get_u64(1)?)),
+    )
+}
+
+pub(super) fn forget_removal(tx: &mut Tx<'_>, location: &str) -> Result<(), Error> {
+    tx.execute(
+        "DELETE FROM blob_removals WHERE location = ?1",
+        &[location.into()],
+    )
+    .map(drop)
+}
+
+pub(super) fn expired_uploads(
+    tx: &mut Tx<'_>,
+    after: &[u8],
+    now: i64,
+    limit: u32,
+) -> Result<Vec<ExpiredUpload>, Error> {
+    tx.query(
+        "SELECT id, version FROM uploads WHERE expires_at < ?2 AND id > ?1 ORDER BY id LIMIT ?3",
+        &[after.into(), now.into(), limit.into()],
+        |row| {
+            Ok(ExpiredUpload {
+                id: upload_id(row.get_bytes_ref(0)?)?,
+                version: row.get_i64(1)?,
+            })
+        },
+    )
+}
+
+/// Whether the session was still as found.
+pub(super) fn delete_upload(
+    tx: &mut Tx<'_>,
+    id: UploadId,
+    version: i64,
+    now: i64,
+) -> Result<bool, Error> {
+    let changed = tx.execute(
+        "DELETE FROM uploads WHERE id = ?1 AND version = ?2 AND expires_at < ?3",
+        &[id.as_bytes().as_slice().into(), version.into(), now.into()],
+    )?;
+    Ok(changed > 0)
+}
+
+/// Identifiers of all sessions, in order.
+pub(super) fn uploads(tx: &mut Tx<'_>, after: &[u8], limit: u32) -> Result<Vec<UploadId>, Error> {
+    tx.query(
+        "SELECT id FROM uploads WHERE id > ?1 ORDER BY id LIMIT ?2",
+        &[after.into(), limit.into()],
+        |row| upload_id(row.get_bytes_ref(0)?),
+    )
+}
+
+pub(super) fn has_upload(tx: &mut Tx<'_>, id: UploadId) -> Result<bool, Error> {
+    let found = tx.query_one(
+        "SELECT 1 FROM uploads WHERE id = ?1",
+        &[id.as_bytes().as_slice().into()],
+        |row| row.get_i64(0),
+    )?;
+    Ok(found.is_some())
+}
+
+fn upload_id(bytes: &[u8]) -> Result<UploadId, Error> {
+    bytes
+        .try_into()
+        .map(UploadId::from_bytes)
+        .map_err(|_| Error::Corrupt("uploads.id"))
+}
+
+/// Whether a row names the location, or its removal is under way anyway.
+pub(super) fn is_known(
+    tx: &mut Tx<'_>,
+    registry: i64,
+    digest: &Digest,
+    location: &str,
+) -> Result<bool, Error> {
+    let found = tx.query_one(
+        "SELECT 1 FROM blobs WHERE registry_id = ?1 AND digest = ?2 AND location = ?3 \
+         UNION ALL SELECT 1 FROM blob_removals WHERE location = ?3 LIMIT 1",
+        &[
+            registry.into(),
+            (&digest.to_bytes()).into(),
+            location.into(),
+        ],
+        |row| row.get_i64(0),
+    )?;
+    Ok(found.is_some())
+}
+
+pub(super) fn trust(tx: &mut Tx<'_>) -> Result<Option<Trust>, Error> {
+    let text = tx.query_one(
+        "SELECT value FROM settings WHERE name = ?1",
+        &[TRUST.into()],
+        |row| row.get_string(0),
+    )?;
+    Ok(text.as_deref().and_then(Trust::parse))
+}
+
+pub(super) fn set_trust(tx: &mut Tx<'_>, trust: &Trust) -> Result<(), Error> {
+    let text = trust.to_text();
+    tx.execute(
+        "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        &[TRUST.into(), (&text).into()],
+    )
+    .map(drop)
+}
+
+/// Writes a run down. The first time, runs that a crash cut short get their end.
+pub(super) fn record(tx: &mut Tx<'_>, run: &Run, is_first: bool) -> Result<(), Error> {
+    if is_first {
+        tx.execute(
+            "UPDATE gc_runs SET finished_at = ?1, error = 'interrupted' WHERE finished_at IS NULL",
+            &[run.started_at.into()],
+        )?;
+        tx.execute(
+            "DELETE FROM gc_runs WHERE id IN (SELECT id FROM gc_runs ORDER BY started_at DESC LIMIT 1000000 OFFSET 99)",
+            &[],
+        )?;
+    }
+    tx.execute(
+        "INSERT INTO gc_runs (id, started_at, finished_at, examined, unlinked, condemned, deleted, freed_bytes, error) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO UPDATE SET finished_at = excluded.finished_at, \
+         examined = excluded.examined, unlinked = excluded.unlinked, condemned = excluded.condemned, \
+         deleted = excluded.deleted, freed_bytes = excluded.freed_bytes, error = excluded.error",
+        &[
+            run.id.into(),
+            run.started_at.into(),
+            run.finished_at.into(),
+            run.examined.into(),
+            run.unlinked.into(),
+            run.condemned.into(),
+            run.deleted.into(),
+            run.freed_bytes.into(),
+            run.error.as_deref().into(),
+        ],
+    )
+    .map(drop)
+}
+
+pub(super) fn last_run(tx: &mut Tx<'_>) -> Result<Option<Run>, Error> {
+    tx.query_one(
+        "SELECT id, started_at, finished_at, examined, unlinked, condemned, deleted, freed_bytes, error \
+         FROM gc_runs ORDER BY started_at DESC LIMIT 1",
+        &[],
+        |row| {
+            Ok(Run {
+                id: row.get_i64(0)?,
+                started_at: row.get_i64(1)?,
+                finished_at: row.get_i64_opt(2)?,
+                examined: row.get_u64(3)?,
+                unlinked: row.get_u64(4)?,
+                condemned: row.get_u64(5)?,
+                deleted: row.get_u64(6)?,
+                freed_bytes: row.get_u64(7)?,
+                error: row.get_string_opt(8)?,
+            })
+        },
+    )
+}
+
+pub(super) fn is_lease_held(tx: &mut Tx<'_>, name: &str, now: i64) -> Result<bool, Error> {
+    let found = tx.query_one(
+        "SELECT 1 FROM leases WHERE name = ?1 AND expires_at > ?2",
+        &[name.into(), now.into()],
+        |row| row.get_i64(0),
+    )?;
+    Ok(found.is_some())
+}
+
+/// A count and a sum of sizes.
+pub(super) fn waiting(tx: &mut Tx<'_>, what: super::status::Waiting) -> Result<(u64, u64), Error> {
+    use super::status::Waiting;
+    let statement = match what {
+        Waiting::Links => {
+            "SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS {i64}) FROM repository_blobs WHERE check_after IS NOT NULL"
+        }
+        Waiting::Condemned => {
+            "SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS {i64}) FROM blobs WHERE condemned_at IS NOT NULL"
+        }
+        Waiting::Removals => {
+            "SELECT COUNT(*), CAST(COALESCE(SUM(size), 0) AS {i64}) FROM blob_removals"
+        }
+    };
+    Ok(tx
+        .query_one(statement, &[], |row| Ok((row.get_u64(0)?, row.get_u64(1)?)))?
+        .unwrap_or_default())
+}
