@@ -2,7 +2,7 @@
 
 mod digest;
 mod endpoint;
-mod error;
+pub(crate) mod error;
 mod manifest;
 pub mod media_type;
 mod name;

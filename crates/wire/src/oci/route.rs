@@ -11,6 +11,7 @@ use http::Method;
 use super::endpoint::{Endpoint, Permission};
 use super::{Digest, DigestError, Reference, ReferenceError, RepositoryName, UploadId};
 use crate::percent;
+use crate::token::{Listing, Scope};
 
 /// A parsed path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -222,6 +223,20 @@ impl Route {
     /// What a caller needs for a method; `None` when the endpoint has no such method.
     pub fn permission(&self, method: &Method) -> Option<Permission> {
         self.endpoint().permission(method)
+    }
+
+    /// What a token needs for a method, as a challenge asks for it; `None` where knowing the caller is enough.
+    pub fn scope(&self, method: &Method) -> Option<Scope> {
+        let permission = self.permission(method)?;
+        if permission == Permission::Catalog {
+            return Some(Scope::Registry {
+                name: Listing::Catalog,
+                all: true,
+            });
+        }
+        let actions = permission.challenge();
+        let name = self.name().filter(|_| !actions.is_empty())?.clone();
+        Some(Scope::Repository { name, actions })
     }
 
     /// The endpoint's label in metrics and logs.
