@@ -1,20 +1,46 @@
 //! Who is calling, and what may they do: principals, credentials, signing keys, tokens and authorization.
 //!
-//! The flow: an `Authorization` header becomes a [`Principal`]; the principal and a repository name
-//! become a [`RepositoryAccess`], the value every function of the registry that touches a repository asks for. Only
-//! this crate can make one, so a forgotten check does not compile.
+//! The flow: an `Authorization` header becomes a [`Principal`] ([`Identity::authenticate`]); the principal and a
+//! repository name become a [`RepositoryAccess`] ([`Identity::authorize`]), the value every function of the registry
+//! that touches a repository asks for. Only this crate can make one, so a forgotten check does not compile.
 //!
 //! Deliberately absent: HTTP (status codes and bodies belong to the api crate) and what a repository holds.
 
 mod access;
+mod error;
 mod grants;
+mod header;
+mod identity;
+mod install;
+mod issue;
+mod jwt;
+mod keys;
+mod log_in;
+mod passwords;
 mod permission;
 mod principal;
+mod random;
+mod state;
+mod states;
+mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod token_cache;
+mod tokens;
 
 pub use access::{CatalogAccess, Denied, RepositoryAccess};
+pub use error::Error;
+pub use header::{MAX_HEADER, Malformed};
+pub use identity::{AuthError, Identity, OldTokens};
+pub use install::{FirstStart, IdentityOptions};
+pub use issue::TokenError;
+pub use jwt::MAX_TOKEN;
+pub use keys::KeyError;
+pub use passwords::{DEFAULT_PBKDF2_ITERATIONS, GENERATED_LENGTH, PasswordError};
 pub use permission::{
     Delete, DeletedRead, DeletedRestore, MetadataRead, MetadataWrite, Permission, Pull, Push,
 };
 pub use principal::{Principal, PrincipalKind, RegistryId};
+pub use random::NoEntropy;
+pub use store::AdminPassword;
+pub use tokens::{ACCESS_LIFE, ANONYMOUS_LIFE, BACKDATED, REFRESH_LIFE, SKEW};

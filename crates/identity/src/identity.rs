@@ -1,0 +1,409 @@
+//! The front door: authentication, authorization, administration of credentials and keys.
+
+use std::sync::Arc;
+
+use lazuli_db::Db;
+use lazuli_db::clock::Clock;
+use lazuli_wire::oci::RepositoryName;
+use lazuli_wire::token::{Secret, TOKEN_USERNAME};
+use tokio::sync::Semaphore;
+
+use crate::access::{CatalogAccess, Denied, RepositoryAccess, decide};
+use crate::error::Error;
+use crate::header::{self, Authorization};
+use crate::install::{self, FirstStart, IdentityOptions};
+use crate::jwt;
+use crate::keys::{MasterKey, Purpose};
+use crate::log_in::{LogIn, LogIns};
+use crate::passwords::{self, PasswordHash};
+use crate::permission::{Permission, is_met};
+use crate::principal::{Principal, RegistryId};
+use crate::state::RegistryState;
+use crate::states::{STALE_AFTER, States, UNKNOWN_KEY_RELOAD};
+use crate::store::{self, AdminPassword};
+use crate::token_cache::TokenCache;
+use crate::tokens::{self, Rejected};
+
+/// Why a caller could not be identified.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// The header is not one this registry reads. Answer: 401 with a challenge.
+    #[error(transparent)]
+    Malformed(#[from] header::Malformed),
+    /// The user or the password is wrong; which one is not told. Answer: 401 with a challenge.
+    #[error("the user name or the password is wrong")]
+    WrongPassword,
+    /// The token is not valid here, or not any more. Answer: 401 with a challenge that says `invalid_token`.
+    #[error("the token is invalid or expired")]
+    InvalidToken,
+    /// Too many passwords are being compared. Answer: 429; try again in a second.
+    #[error("too many attempts to sign in at the same time")]
+    TooManyAttempts,
+    /// Not the caller's fault. Answer: 503, or 500.
+    #[error(transparent)]
+    Internal(#[from] Error),
+}
+
+/// What happens to tokens of the old keys when keys are rotated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OldTokens {
+    /// They live until they expire.
+    Expire,
+    /// They are refused from now on (elsewhere within ten seconds).
+    Revoke,
+}
+
+/// Identity of an installation. Cloning shares.
+#[derive(Clone)]
+pub struct Identity(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) db: Db,
+    pub(crate) clock: Arc<dyn Clock>,
+    master: Arc<MasterKey>,
+    options: IdentityOptions,
+    pub(crate) states: Arc<States>,
+    tokens: TokenCache,
+    log_ins: LogIns,
+    /// Signatures at a time: as many as there are cores.
+    pub(crate) signing: Semaphore,
+}
+
+/// Headers up to this length are answered from memory without allocation.
+const CACHED_HEADER: usize = 4096;
+
+impl Identity {
+    /// Opens identity. At first start it makes the default registry, its signing keys and its admin user.
+    ///
+    /// `master_key` seals private keys in the database. It belongs outside of the database: with another one the
+    /// stored keys cannot be opened, and this fails.
+    pub async fn open(
+        db: Db,
+        clock: Arc<dyn Clock>,
+        master_key: &[u8; 32],
+        options: IdentityOptions,
+    ) -> Result<(Self, Option<FirstStart>), Error> {
+        let master = Arc::new(MasterKey::new(master_key)?);
+        let first_start = install::install(&db, &master, &options, clock.now_us()).await?;
+        let states = Arc::new(States::new(
+            db.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&master),
+            options.admin_enabled,
+        ));
+        states.reload(RegistryId::DEFAULT).await?;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let inner = Inner {
+            db,
+            clock,
+            master,
+            options,
+            states,
+            tokens: TokenCache::new(),
+            log_ins: LogIns::new()?,
+            signing: Semaphore::new(cores),
+        };
+        Ok((Self(Arc::new(inner)), first_start))
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    /// Who sends a request with this `Authorization` header to a login server, if that is known without waiting.
+    ///
+    /// Never wrong: `None` means only that [`Self::authenticate`] has to be asked. `service` is the login server that
+    /// was dialled, in lower case, with its port if the client named one.
+    pub fn authenticate_cached(
+        &self,
+        registry: RegistryId,
+        service: &str,
+        authorization: Option<&[u8]>,
+    ) -> Option<Principal> {
+        let inner = self.inner();
+        let now = inner.clock.now_us();
+        let states = inner.states.current();
+        let state = states
+            .get(&registry)
+            .filter(|state| now - state.loaded_at < STALE_AFTER)?;
+        inner.states.refresh_if_due(state, now);
+        let Some(header) = authorization else {
+            return Some(state.anonymous.clone());
+        };
+        if let Some(token) = header::bearer_bytes(header) {
+            return inner
+                .tokens
+                .get(state, service, Purpose::Access, token, now);
+        }
+        if header.len() > CACHED_HEADER {
+            return None;
+        }
+        let mut buffer = [0; header::decoded_length(CACHED_HEADER)];
+        match header::parse(header, &mut buffer).ok()? {
+            Authorization::Basic {
+                user: TOKEN_USERNAME,
+                password,
+            } => {
+                let known = |purpose| {
+                    inner
+                        .tokens
+                        .get(state, service, purpose, password.as_bytes(), now)
+                };
+                known(Purpose::Refresh).or_else(|| known(Purpose::Access))
+            }
+            Authorization::Basic { user, password } => {
+                inner.log_ins.remembered(state, user, password, now)
+            }
+            Authorization::Bearer(_) => None,
+        }
+    }
+
+    /// Who sends a request with this `Authorization` header to a login server. Without a header: nobody in
+    /// particular. Bad credentials never make an anonymous caller.
+    pub async fn authenticate(
+        &self,
+        registry: RegistryId,
+        service: &str,
+        authorization: Option<&[u8]>,
+    ) -> Result<Principal, AuthError> {
+        let state = self.inner().states.get(registry).await?;
+        let Some(header) = authorization else {
+            return Ok(state.anonymous.clone());
+        };
+        let mut buffer = vec![0; header::decoded_length(header.len().min(header::MAX_HEADER))];
+        match header::parse(header, &mut buffer)? {
+            Authorization::Bearer(token) => {
+                self.verify(&state, service, Purpose::Access, token).await
+            }
+            Authorization::Basic { user, password } => {
+                self.sign_in(&state, service, user, password).await
+            }
+        }
+    }
+
+    /// Who has this user name and password. The zero GUID as the user says that the password is a token.
+    pub(crate) async fn sign_in(
+        &self,
+        state: &Arc<RegistryState>,
+        service: &str,
+        user: &str,
+        password: &str,
+    ) -> Result<Principal, AuthError> {
+        if user == TOKEN_USERNAME {
+            return match self
+                .verify(state, service, Purpose::Refresh, password)
+                .await
+            {
+                Err(AuthError::InvalidToken) => {
+                    self.verify(state, service, Purpose::Access, password).await
+                }
+                outcome => outcome,
+            };
+        }
+        let now = self.inner().clock.now_us();
+        match self
+            .inner()
+            .log_ins
+            .compare(state, user, password, now)
+            .await?
+        {
+            LogIn::Accepted(principal) => Ok(principal),
+            LogIn::Refused => Err(AuthError::WrongPassword),
+            LogIn::Busy => Err(AuthError::TooManyAttempts),
+        }
+    }
+
+    /// Whose token this is.
+    pub(crate) async fn verify(
+        &self,
+        state: &Arc<RegistryState>,
+        service: &str,
+        purpose: Purpose,
+        token: &str,
+    ) -> Result<Principal, AuthError> {
+        let inner = self.inner();
+        let now = inner.clock.now_us();
+        if let Some(principal) = inner
+            .tokens
+            .get(state, service, purpose, token.as_bytes(), now)
+        {
+            return Ok(principal);
+        }
+        let check = match purpose {
+            Purpose::Access => tokens::verify_access,
+            Purpose::Refresh => tokens::verify_refresh,
+        };
+        let mut state = Arc::clone(state);
+        let mut outcome = check(&state, service, token, now);
+        if matches!(outcome, Err(Rejected::Form(jwt::Rejected::UnknownKey))) {
+            // Another node may have rotated the keys.
+            state = inner
+                .states
+                .load_unless_newer(state.registry, now - UNKNOWN_KEY_RELOAD)
+                .await?;
+            outcome = check(&state, service, token, now);
+        }
+        match outcome {
+            Ok(verified) => {
+                let principal = verified.principal;
+                inner.tokens.insert(
+                    &state,
+                    service,
+                    purpose,
+                    token.as_bytes(),
+                    verified.taken_until,
+                    &principal,
+                );
+                Ok(principal)
+            }
+            Err(reason) => {
+                tracing::debug!(registry = %state.registry, ?purpose, ?reason, "token refused");
+                Err(AuthError::InvalidToken)
+            }
+        }
+    }
+
+    /// Whether a principal may do something with a repository, whether or not it exists.
+    pub fn authorize<P: Permission>(
+        &self,
+        principal: &Principal,
+        registry: RegistryId,
+        repository: &RepositoryName,
+    ) -> Result<RepositoryAccess<P>, Denied> {
+        let states = self.inner().states.current();
+        let state = states.get(&registry).ok_or(Denied::Unauthenticated)?;
+        let identity = state.repository_rights(principal.kind());
+        let both = principal.grants().map_or(identity, |grants| {
+            identity.intersection(grants.on_repository(repository))
+        });
+        decide(
+            principal,
+            registry,
+            is_met::<P>(identity),
+            is_met::<P>(both),
+        )?;
+        Ok(RepositoryAccess::new(principal, repository))
+    }
+
+    /// Whether a principal may list the repositories of a registry.
+    pub fn authorize_catalog(
+        &self,
+        principal: &Principal,
+        registry: RegistryId,
+    ) -> Result<CatalogAccess, Denied> {
+        let states = self.inner().states.current();
+        let state = states.get(&registry).ok_or(Denied::Unauthenticated)?;
+        let identity = state.catalog_right(principal.kind());
+        let token = principal
+            .grants()
+            .is_none_or(crate::grants::Grants::allows_catalog);
+        decide(principal, registry, identity, token)?;
+        Ok(CatalogAccess::new(principal))
+    }
+
+    /// Whether a principal is known to a registry: what `GET /v2/` asks. A caller without credentials is not, so
+    /// that clients learn where tokens are made; an anonymous token is enough.
+    pub fn authorize_base(
+        &self,
+        principal: &Principal,
+        registry: RegistryId,
+    ) -> Result<(), Denied> {
+        decide(principal, registry, principal.presented_credentials(), true)
+    }
+
+    /// The name of a registry, which is also its admin user's.
+    pub async fn registry_name(&self, registry: RegistryId) -> Result<String, Error> {
+        Ok(self.inner().states.get(registry).await?.name.clone())
+    }
+
+    /// Replaces one of the admin user's passwords by a generated one and returns it. It is kept nowhere else.
+    ///
+    /// Tokens given for the old password live until they expire, as in Azure; rotate the keys with
+    /// [`OldTokens::Revoke`] to end them. Other processes refuse the old password within ten seconds.
+    pub async fn regenerate(
+        &self,
+        registry: RegistryId,
+        which: AdminPassword,
+    ) -> Result<Secret, Error> {
+        let password = passwords::generate_password()?;
+        let hash = PasswordHash::of_generated(password.expose())?;
+        self.store_password(registry, which, hash).await?;
+        Ok(password)
+    }
+
+    /// Replaces one of the admin user's passwords by one that a person chose. As [`Self::regenerate`].
+    pub async fn set_password(
+        &self,
+        registry: RegistryId,
+        which: AdminPassword,
+        password: Secret,
+    ) -> Result<(), Error> {
+        let hash = install::hash_chosen(password, self.inner().options.password_iterations).await?;
+        self.store_password(registry, which, hash).await
+    }
+
+    async fn store_password(
+        &self,
+        registry: RegistryId,
+        which: AdminPassword,
+        hash: PasswordHash,
+    ) -> Result<(), Error> {
+        let now = self.inner().clock.now_us();
+        let write = move |tx: &mut lazuli_db::Tx<'_>| {
+            if !store::registry_exists(tx, registry)? {
+                return Err(Error::UnknownRegistry(registry));
+            }
+            Ok(store::put_admin_password(tx, registry, which, &hash, now)?)
+        };
+        self.inner().db.write(write).await?;
+        self.inner().states.reload(registry).await?;
+        Ok(())
+    }
+
+    /// Allows or forbids pulling without credentials. Holds here at once, in other processes within ten seconds.
+    pub async fn set_anonymous_pull(
+        &self,
+        registry: RegistryId,
+        allowed: bool,
+    ) -> Result<(), Error> {
+        let write =
+            move |tx: &mut lazuli_db::Tx<'_>| store::set_anonymous_pull(tx, registry, allowed);
+        if !self.inner().db.write(write).await? {
+            return Err(Error::UnknownRegistry(registry));
+        }
+        self.inner().states.reload(registry).await?;
+        Ok(())
+    }
+
+    /// Makes new signing keys. New tokens are signed with them from now on.
+    pub async fn rotate_signing_keys(
+        &self,
+        registry: RegistryId,
+        old: OldTokens,
+    ) -> Result<(), Error> {
+        let inner = self.inner();
+        let now = inner.clock.now_us();
+        let keys = install::new_keys(&inner.master, registry, now).await?;
+        let write = move |tx: &mut lazuli_db::Tx<'_>| {
+            if !store::registry_exists(tx, registry)? {
+                return Err(Error::UnknownRegistry(registry));
+            }
+            match old {
+                OldTokens::Revoke => store::delete_keys(tx, registry)?,
+                OldTokens::Expire => {
+                    for purpose in Purpose::ALL {
+                        let before = now.saturating_sub(tokens::longest_life_us(purpose));
+                        store::delete_retired_keys(tx, registry, purpose, before)?;
+                    }
+                    store::retire_keys(tx, registry, now)?;
+                }
+            }
+            keys.iter()
+                .try_for_each(|key| store::insert_key(tx, registry, key))
+                .map_err(Error::from)
+        };
+        inner.db.write(write).await?;
+        inner.states.reload(registry).await?;
+        Ok(())
+    }
+}

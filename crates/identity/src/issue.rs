@@ -1,0 +1,211 @@
+//! The token endpoints' decisions: who gets which token.
+
+use std::sync::Arc;
+
+use lazuli_wire::token::{
+    AccessTokenResponse, GrantType, OAuthError, RefreshTokenResponse, Scope, Secret, TokenRequest,
+};
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::identity::{AuthError, Identity};
+use crate::jwt;
+use crate::keys::{Purpose, SigningKey};
+use crate::principal::{Principal, Proof, RegistryId};
+use crate::random;
+use crate::state::RegistryState;
+use crate::tokens;
+
+/// Why no token is issued.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The request names another login server than the one it was sent to. Answer: 400.
+    #[error("service is not the login server this request was sent to")]
+    WrongService,
+    /// A user name without a password, a password without a user name, or both in two places. Answer: 400.
+    #[error("a user name and a password belong together, once")]
+    Credentials,
+    /// The grant type belongs to the other endpoint. Answer: 400.
+    #[error("unsupported grant_type")]
+    GrantType,
+    /// Nobody in particular gets no token here: anonymous pull is off. Answer: 401.
+    #[error("authentication required")]
+    AnonymousRefused,
+    /// The credentials are no good. Answer: 401, or 429 for too many attempts, or 5xx.
+    #[error(transparent)]
+    Refused(#[from] AuthError),
+}
+
+impl TokenError {
+    /// The code of RFC 6749 §5.2; `None` when the request is not to blame.
+    pub const fn oauth_error(&self) -> Option<OAuthError> {
+        match self {
+            Self::WrongService | Self::Credentials => Some(OAuthError::InvalidRequest),
+            Self::GrantType => Some(OAuthError::UnsupportedGrantType),
+            Self::AnonymousRefused
+            | Self::Refused(AuthError::WrongPassword | AuthError::Malformed(_)) => {
+                Some(OAuthError::InvalidClient)
+            }
+            Self::Refused(AuthError::InvalidToken) => Some(OAuthError::InvalidGrant),
+            Self::Refused(AuthError::TooManyAttempts | AuthError::Internal(_)) => None,
+        }
+    }
+}
+
+impl From<Error> for TokenError {
+    fn from(error: Error) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl Identity {
+    /// `/oauth2/token`: an access token for what was asked, as far as it may be granted. Less than was asked, even
+    /// nothing, is no error.
+    ///
+    /// A refresh token comes with it when the request asks for one (`offline`) and was itself made with a refresh
+    /// token. It is not given for a password: Docker would keep it in place of the password, and the log-in would end
+    /// after three hours.
+    pub async fn issue_token(
+        &self,
+        registry: RegistryId,
+        service: &str,
+        authorization: Option<&[u8]>,
+        request: &TokenRequest,
+    ) -> Result<AccessTokenResponse, TokenError> {
+        check_service(service, request)?;
+        let state = self.inner().states.get(registry).await?;
+        let principal = match request.grant_type {
+            GrantType::Password => {
+                self.password_grant(&state, service, authorization, request)
+                    .await?
+            }
+            GrantType::RefreshToken => {
+                let token = request.refresh_token.as_ref().map_or("", Secret::expose);
+                self.verify(&state, service, Purpose::Refresh, token)
+                    .await?
+            }
+            GrantType::AccessToken | GrantType::AccessTokenRefreshToken => {
+                return Err(TokenError::GrantType);
+            }
+        };
+        if principal.is_anonymous() && !state.anonymous_pull {
+            return Err(TokenError::AnonymousRefused);
+        }
+        let access_token = self
+            .access_token(&state, service, &principal, &request.scopes)
+            .await?;
+        let refresh_token = match principal.proof() {
+            Proof::RefreshToken { .. } if request.offline => {
+                Some(self.refresh_token(&state, service, &principal).await?)
+            }
+            _ => None,
+        };
+        Ok(AccessTokenResponse {
+            access_token,
+            refresh_token,
+        })
+    }
+
+    /// `/oauth2/exchange`: a refresh token for a token of an identity provider, or for another refresh token.
+    ///
+    /// No identity provider is known yet, so only this registry's own refresh tokens are taken, in either parameter.
+    /// Its access tokens are not: a refresh token stands for everything its identity may do, which is more than an
+    /// access token grants. The new token ends when the old one would have.
+    pub async fn exchange(
+        &self,
+        registry: RegistryId,
+        service: &str,
+        request: &TokenRequest,
+    ) -> Result<RefreshTokenResponse, TokenError> {
+        check_service(service, request)?;
+        if request.grant_type == GrantType::Password {
+            return Err(TokenError::GrantType);
+        }
+        let state = self.inner().states.get(registry).await?;
+        let mut outcome = Err(AuthError::InvalidToken);
+        for token in [&request.refresh_token, &request.access_token]
+            .into_iter()
+            .flatten()
+        {
+            outcome = self
+                .verify(&state, service, Purpose::Refresh, token.expose())
+                .await;
+            if !matches!(outcome, Err(AuthError::InvalidToken)) {
+                break;
+            }
+        }
+        let principal = outcome?;
+        let refresh_token = self.refresh_token(&state, service, &principal).await?;
+        Ok(RefreshTokenResponse { refresh_token })
+    }
+
+    /// Who asks: by form, by Basic header, or nobody in particular.
+    async fn password_grant(
+        &self,
+        state: &Arc<RegistryState>,
+        service: &str,
+        authorization: Option<&[u8]>,
+        request: &TokenRequest,
+    ) -> Result<Principal, TokenError> {
+        match (&request.username, &request.password, authorization) {
+            (Some(user), Some(password), None) => Ok(self
+                .sign_in(state, service, user, password.expose())
+                .await?),
+            (None, None, None) => Ok(state.anonymous.clone()),
+            (None, None, Some(header)) if crate::header::bearer_bytes(header).is_none() => Ok(self
+                .authenticate(state.registry, service, Some(header))
+                .await?),
+            // A token is no credential here: its holder has the token already.
+            (None, None, Some(_)) => Err(AuthError::InvalidToken.into()),
+            _ => Err(TokenError::Credentials),
+        }
+    }
+
+    async fn access_token(
+        &self,
+        state: &RegistryState,
+        service: &str,
+        principal: &Principal,
+        scopes: &[Scope],
+    ) -> Result<String, Error> {
+        let now = self.inner().clock.now_us();
+        let claims = tokens::access_claims(state, service, principal, scopes, random::uuid()?, now);
+        self.sign(state.signing_key(Purpose::Access)?, claims).await
+    }
+
+    async fn refresh_token(
+        &self,
+        state: &RegistryState,
+        service: &str,
+        principal: &Principal,
+    ) -> Result<String, Error> {
+        let now = self.inner().clock.now_us();
+        let claims = tokens::refresh_claims(state, service, principal, random::uuid()?, now);
+        self.sign(state.signing_key(Purpose::Refresh)?, claims)
+            .await
+    }
+
+    /// Signs in the blocking pool, as many at a time as there are cores: a signature is 0.7 ms of work.
+    async fn sign<C: Serialize + Send + 'static>(
+        &self,
+        key: Arc<SigningKey>,
+        claims: C,
+    ) -> Result<String, Error> {
+        let _permit = self
+            .inner()
+            .signing
+            .acquire()
+            .await
+            .map_err(|_| Error::ShuttingDown)?;
+        let signing = tokio::task::spawn_blocking(move || jwt::sign(&key, &claims));
+        Ok(signing.await.map_err(|_| Error::ShuttingDown)??)
+    }
+}
+
+/// A token is for the login server that was dialled, whatever the request says; it must not say another one.
+fn check_service(service: &str, request: &TokenRequest) -> Result<(), TokenError> {
+    match &request.service {
+        Some(named) if !named.eq_ignore_ascii_case(service) => Err(TokenError::WrongService),
+        _ => Ok(()),
+    }
+}

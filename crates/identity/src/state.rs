@@ -1,0 +1,169 @@
+//! What is kept in memory of a registry, so that a request is authenticated without the database.
+
+use std::sync::Arc;
+
+use lazuli_wire::token::Actions;
+
+use crate::access;
+use crate::error::Error;
+use crate::keys::{MasterKey, Purpose, SigningKey};
+use crate::passwords::PasswordHash;
+use crate::principal::{Principal, PrincipalKind, Proof, RegistryId};
+use crate::store::Rows;
+use crate::tokens;
+
+/// A registry as it was read at `loaded_at`.
+pub(crate) struct RegistryState {
+    pub(crate) registry: RegistryId,
+    /// The registry's name, which is also the admin user's.
+    pub(crate) name: String,
+    pub(crate) anonymous_pull: bool,
+    /// Whether the admin user may sign in, and its tokens count.
+    pub(crate) admin_enabled: bool,
+    /// Newest first.
+    keys: Vec<Key>,
+    pub(crate) credentials: Vec<Credential>,
+    /// Nobody in particular.
+    pub(crate) anonymous: Principal,
+    /// Differs from that of every earlier state with other content. What was concluded from an older one is void.
+    pub(crate) generation: u64,
+    /// Microseconds.
+    pub(crate) loaded_at: i64,
+}
+
+#[derive(Clone)]
+struct Key {
+    key: Arc<SigningKey>,
+    retired_at: Option<i64>,
+}
+
+/// A password of the admin user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Credential {
+    name: String,
+    pub(crate) hash: PasswordHash,
+    /// Microseconds.
+    pub(crate) expires_at: Option<i64>,
+}
+
+impl RegistryState {
+    /// Makes the state of what was read. Keys that `previous` holds are not opened again.
+    pub(crate) fn new(
+        registry: RegistryId,
+        rows: Rows,
+        previous: Option<&Self>,
+        admin_enabled: bool,
+        master: &MasterKey,
+        generation: u64,
+        loaded_at: i64,
+    ) -> Result<Self, Error> {
+        let mut keys = Vec::with_capacity(rows.keys.len());
+        for row in &rows.keys {
+            let purpose = Purpose::parse(&row.purpose)
+                .ok_or(lazuli_db::Error::Corrupt("signing_keys.purpose"))?;
+            let known = previous
+                .and_then(|state| state.keys.iter().find(|known| known.key.kid() == row.kid));
+            let key = match known {
+                Some(known) if known.key.purpose() == purpose => Arc::clone(&known.key),
+                _ => Arc::new(SigningKey::unseal(
+                    master,
+                    registry,
+                    purpose,
+                    &row.kid,
+                    &row.sealed,
+                )?),
+            };
+            keys.push(Key {
+                key,
+                retired_at: row.retired_at,
+            });
+        }
+        let credentials = rows
+            .credentials
+            .into_iter()
+            .map(|row| {
+                let hash = PasswordHash::from_columns(row.salt, row.iterations, &row.hash)
+                    .ok_or(lazuli_db::Error::Corrupt("credentials.hash"))?;
+                Ok(Credential {
+                    name: row.name,
+                    hash,
+                    expires_at: row.expires_at,
+                })
+            })
+            .collect::<Result<_, Error>>()?;
+        let mut state = Self {
+            registry,
+            anonymous: Principal::new(registry, PrincipalKind::Anonymous, "anonymous", Proof::None),
+            name: rows.name,
+            anonymous_pull: rows.anonymous_pull,
+            admin_enabled,
+            keys,
+            credentials,
+            generation,
+            loaded_at,
+        };
+        if let Some(previous) = previous.filter(|previous| previous.same_content(&state)) {
+            state.generation = previous.generation;
+        }
+        Ok(state)
+    }
+
+    fn same_content(&self, other: &Self) -> bool {
+        let keys = |state: &Self| -> Vec<_> {
+            state
+                .keys
+                .iter()
+                .map(|key| (key.key.kid().to_owned(), key.retired_at))
+                .collect()
+        };
+        self.name == other.name
+            && self.anonymous_pull == other.anonymous_pull
+            && self.credentials == other.credentials
+            && keys(self) == keys(other)
+    }
+
+    /// The key that signs.
+    pub(crate) fn signing_key(&self, purpose: Purpose) -> Result<Arc<SigningKey>, Error> {
+        self.keys
+            .iter()
+            .find(|key| key.retired_at.is_none() && key.key.purpose() == purpose)
+            .map(|key| Arc::clone(&key.key))
+            .ok_or(Error::NoSigningKey(self.registry))
+    }
+
+    /// The key that may have signed a token: a retired one counts for as long as its last token lives.
+    pub(crate) fn verifying_key(
+        &self,
+        purpose: Purpose,
+        kid: &str,
+        now: i64,
+    ) -> Option<&SigningKey> {
+        self.keys
+            .iter()
+            .find(|key| {
+                let live = key
+                    .retired_at
+                    .is_none_or(|at| now < at.saturating_add(tokens::longest_life_us(purpose)));
+                key.key.kid() == kid && key.key.purpose() == purpose && live
+            })
+            .map(|key| &*key.key)
+    }
+
+    /// The name of an identity, for logs.
+    pub(crate) fn name_of(&self, kind: PrincipalKind) -> &str {
+        match kind {
+            PrincipalKind::Anonymous => self.anonymous.name(),
+            PrincipalKind::Admin => &self.name,
+        }
+    }
+
+    /// What a kind of identity may do on every repository.
+    pub(crate) fn repository_rights(&self, kind: PrincipalKind) -> Actions {
+        access::repository_rights(kind, self.anonymous_pull)
+    }
+
+    /// Whether a kind of identity may list the repositories.
+    pub(crate) fn catalog_right(&self, kind: PrincipalKind) -> bool {
+        access::catalog_right(kind, self.anonymous_pull)
+    }
+}

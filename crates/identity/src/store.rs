@@ -1,0 +1,239 @@
+//! The rows of this crate: registries, signing keys, credentials.
+
+use lazuli_db::{Result, Tx, params};
+
+use crate::keys::Purpose;
+use crate::passwords::PasswordHash;
+use crate::principal::RegistryId;
+
+/// Which of the admin user's two passwords.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AdminPassword {
+    /// `password`
+    First,
+    /// `password2`
+    Second,
+}
+
+impl AdminPassword {
+    /// Its name in Azure's interface and in rows.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "password",
+            Self::Second => "password2",
+        }
+    }
+
+    /// The password of a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::First, Self::Second]
+            .into_iter()
+            .find(|password| password.as_str() == name)
+    }
+}
+
+/// What is read of a registry.
+pub(crate) struct Rows {
+    pub(crate) name: String,
+    pub(crate) anonymous_pull: bool,
+    pub(crate) keys: Vec<KeyRow>,
+    pub(crate) credentials: Vec<CredentialRow>,
+}
+
+/// A signing key as stored. Times in microseconds.
+#[derive(Clone)]
+pub(crate) struct KeyRow {
+    pub(crate) kid: String,
+    pub(crate) purpose: String,
+    pub(crate) sealed: Vec<u8>,
+    pub(crate) created_at: i64,
+    pub(crate) retired_at: Option<i64>,
+}
+
+/// A password of the admin user as stored.
+pub(crate) struct CredentialRow {
+    pub(crate) name: String,
+    pub(crate) salt: Vec<u8>,
+    pub(crate) iterations: i64,
+    pub(crate) hash: Vec<u8>,
+    pub(crate) expires_at: Option<i64>,
+}
+
+/// Reads a registry; `None` when there is none.
+pub(crate) fn load(tx: &mut Tx<'_>, registry: RegistryId) -> Result<Option<Rows>> {
+    let id = registry.get();
+    let Some((name, anonymous_pull)) = configured(tx, registry)? else {
+        return Ok(None);
+    };
+    let keys = tx.query(
+        "SELECT kid, purpose, sealed, created_at, retired_at FROM signing_keys WHERE registry_id = ?1
+         ORDER BY created_at DESC, kid LIMIT 100",
+        params![id],
+        |row| {
+            Ok(KeyRow {
+                kid: row.get_string(0)?,
+                purpose: row.get_string(1)?,
+                sealed: row.get_bytes(2)?,
+                created_at: row.get_i64(3)?,
+                retired_at: row.get_i64_opt(4)?,
+            })
+        },
+    )?;
+    let credentials = tx.query(
+        "SELECT name, salt, iterations, hash, expires_at FROM credentials
+         WHERE registry_id = ?1 AND kind = 'admin' AND owner = '' ORDER BY name LIMIT 10",
+        params![id],
+        |row| {
+            Ok(CredentialRow {
+                name: row.get_string(0)?,
+                salt: row.get_bytes(1)?,
+                iterations: row.get_i64(2)?,
+                hash: row.get_bytes(3)?,
+                expires_at: row.get_i64_opt(4)?,
+            })
+        },
+    )?;
+    Ok(Some(Rows {
+        name,
+        anonymous_pull,
+        keys,
+        credentials,
+    }))
+}
+
+/// Whether a registry exists.
+pub(crate) fn registry_exists(tx: &mut Tx<'_>, registry: RegistryId) -> Result<bool> {
+    let found = tx.query_one(
+        "SELECT 1 FROM registries WHERE id = ?1",
+        params![registry.get()],
+        |row| row.get_i64(0),
+    )?;
+    Ok(found.is_some())
+}
+
+/// Makes a registry; `false` when it exists.
+pub(crate) fn insert_registry(
+    tx: &mut Tx<'_>,
+    registry: RegistryId,
+    name: &str,
+    anonymous_pull: bool,
+    now: i64,
+) -> Result<bool> {
+    let inserted = tx.execute(
+        "INSERT INTO registries (id, name, anonymous_pull, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+        params![registry.get(), name, anonymous_pull, now],
+    )?;
+    Ok(inserted == 1)
+}
+
+/// Stores a setting unless it has a value.
+pub(crate) fn insert_setting(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<()> {
+    tx.execute(
+        "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        params![name, value],
+    )?;
+    Ok(())
+}
+
+/// Stores a signing key.
+pub(crate) fn insert_key(tx: &mut Tx<'_>, registry: RegistryId, key: &KeyRow) -> Result<()> {
+    tx.execute(
+        "INSERT INTO signing_keys (registry_id, kid, purpose, sealed, created_at, retired_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            registry.get(),
+            &key.kid,
+            &key.purpose,
+            &key.sealed,
+            key.created_at,
+            key.retired_at
+        ],
+    )?;
+    Ok(())
+}
+
+/// Retires the keys that sign now.
+pub(crate) fn retire_keys(tx: &mut Tx<'_>, registry: RegistryId, now: i64) -> Result<()> {
+    tx.execute(
+        "UPDATE signing_keys SET retired_at = ?2 WHERE registry_id = ?1 AND retired_at IS NULL",
+        params![registry.get(), now],
+    )?;
+    Ok(())
+}
+
+/// Deletes the keys of a purpose that were retired before a time.
+pub(crate) fn delete_retired_keys(
+    tx: &mut Tx<'_>,
+    registry: RegistryId,
+    purpose: Purpose,
+    before: i64,
+) -> Result<()> {
+    tx.execute(
+        "DELETE FROM signing_keys WHERE registry_id = ?1 AND purpose = ?2 AND retired_at < ?3",
+        params![registry.get(), purpose.as_str(), before],
+    )?;
+    Ok(())
+}
+
+/// Deletes all keys.
+pub(crate) fn delete_keys(tx: &mut Tx<'_>, registry: RegistryId) -> Result<()> {
+    tx.execute(
+        "DELETE FROM signing_keys WHERE registry_id = ?1",
+        params![registry.get()],
+    )?;
+    Ok(())
+}
+
+/// Sets one of the admin user's passwords.
+pub(crate) fn put_admin_password(
+    tx: &mut Tx<'_>,
+    registry: RegistryId,
+    which: AdminPassword,
+    hash: &PasswordHash,
+    now: i64,
+) -> Result<()> {
+    tx.execute(
+        "INSERT INTO credentials (registry_id, kind, owner, name, salt, iterations, hash, created_at, expires_at)
+         VALUES (?1, 'admin', '', ?2, ?3, ?4, ?5, ?6, NULL)
+         ON CONFLICT (registry_id, kind, owner, name) DO UPDATE SET salt = excluded.salt,
+           iterations = excluded.iterations, hash = excluded.hash, created_at = excluded.created_at, expires_at = NULL",
+        params![registry.get(), which.as_str(), hash.salt(), hash.iterations(), hash.hash(), now],
+    )?;
+    Ok(())
+}
+
+/// Allows or forbids anonymous pull; `false` when the registry does not exist.
+pub(crate) fn set_anonymous_pull(
+    tx: &mut Tx<'_>,
+    registry: RegistryId,
+    allowed: bool,
+) -> Result<bool> {
+    let changed = tx.execute(
+        "UPDATE registries SET anonymous_pull = ?2 WHERE id = ?1",
+        params![registry.get(), allowed],
+    )?;
+    Ok(changed == 1)
+}
+
+/// What the configuration decides of a registry: its name, and whether everybody may pull.
+pub(crate) fn configured(tx: &mut Tx<'_>, registry: RegistryId) -> Result<Option<(String, bool)>> {
+    tx.query_one(
+        "SELECT name, anonymous_pull FROM registries WHERE id = ?1",
+        params![registry.get()],
+        |row| Ok((row.get_string(0)?, row.get_bool(1)?)),
+    )
+}
+
+/// Sets what the configuration decides of a registry; a flag it does not mention stays.
+pub(crate) fn configure(
+    tx: &mut Tx<'_>,
+    registry: RegistryId,
+    name: &str,
+    anonymous_pull: Option<bool>,
+) -> Result<()> {
+    tx.execute(
+        "UPDATE registries SET name = ?2, anonymous_pull = COALESCE(?3, anonymous_pull) WHERE id = ?1",
+        params![registry.get(), name, anonymous_pull],
+    )?;
+    Ok(())
+}
