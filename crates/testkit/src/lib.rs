@@ -3,4 +3,5 @@
 #![allow(clippy::panic)]
 
 pub mod http;
+pub mod postgres;
 pub mod server;
