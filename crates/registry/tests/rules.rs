@@ -16,9 +16,7 @@ const ALL: PageRequest<'static> = PageRequest {
     limit: 1000,
 };
 
-#[tokio::test]
-async fn a_manifest_comes_back_byte_for_byte_by_tag_and_digest() {
-    let f = Fixture::new().await;
+async fn a_manifest_comes_back_byte_for_byte_by_tag_and_digest(f: Fixture) {
     let (digest, _) = push_image(&f.registry, "a", "v1", "x").await;
     for reference in [tag("v1"), Reference::Digest(digest)] {
         for _ in 0..2 {
@@ -39,9 +37,7 @@ async fn a_manifest_comes_back_byte_for_byte_by_tag_and_digest() {
     ));
 }
 
-#[tokio::test]
-async fn a_moved_or_deleted_tag_is_never_answered_from_memory() {
-    let f = Fixture::new().await;
+async fn a_moved_or_deleted_tag_is_never_answered_from_memory(f: Fixture) {
     let (first, _) = push_image(&f.registry, "a", "v1", "x").await;
     assert_eq!(
         f.registry
@@ -82,9 +78,7 @@ async fn a_moved_or_deleted_tag_is_never_answered_from_memory() {
     assert!(matches!(twice, Err(Error::TagUnknown)));
 }
 
-#[tokio::test]
-async fn readers_never_see_a_tag_move_back_while_it_is_pushed() {
-    let f = Fixture::new().await;
+async fn readers_never_see_a_tag_move_back_while_it_is_pushed(f: Fixture) {
     let mut order = Vec::new();
     for i in 0..20 {
         order.push(push_image(&f.registry, "a", "seed", &i.to_string()).await.0);
@@ -126,9 +120,7 @@ async fn readers_never_see_a_tag_move_back_while_it_is_pushed() {
     }
 }
 
-#[tokio::test]
-async fn a_deleted_manifest_takes_its_tags_and_its_referrers_with_it() {
-    let f = Fixture::new().await;
+async fn a_deleted_manifest_takes_its_tags_and_its_referrers_with_it(f: Fixture) {
     let (subject, _) = push_image(&f.registry, "a", "v1", "x").await;
     let body = f
         .registry
@@ -213,9 +205,7 @@ async fn a_deleted_manifest_takes_its_tags_and_its_referrers_with_it() {
     );
 }
 
-#[tokio::test]
-async fn a_manifest_that_names_absent_blobs_is_refused_and_nothing_is_stored() {
-    let f = Fixture::new().await;
+async fn a_manifest_that_names_absent_blobs_is_refused_and_nothing_is_stored(f: Fixture) {
     push_image(&f.registry, "other", "v1", "x").await;
     let config = push_blob(&f.registry, "a", b"{}").await;
     let elsewhere = Digest::of(Algorithm::Sha256, "layer x ".repeat(20).as_bytes());
@@ -241,9 +231,7 @@ async fn a_manifest_that_names_absent_blobs_is_refused_and_nothing_is_stored() {
     );
 }
 
-#[tokio::test]
-async fn pages_of_tags_and_repositories_follow_each_other_and_see_every_write() {
-    let f = Fixture::new().await;
+async fn pages_of_tags_and_repositories_follow_each_other_and_see_every_write(f: Fixture) {
     for name in ["c", "a", "b", "b/x", "B".to_lowercase().as_str()] {
         push_image(&f.registry, name, "v1", name).await;
     }
@@ -310,10 +298,8 @@ async fn pages_of_tags_and_repositories_follow_each_other_and_see_every_write() 
     ));
 }
 
-#[tokio::test]
-async fn an_upload_in_chunks_survives_a_restart_with_its_hash() {
+async fn an_upload_in_chunks_survives_a_restart_with_its_hash(f: Fixture) {
     for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-        let f = Fixture::new().await;
         let bytes: Vec<u8> = (0..200_000_u32).map(|i| (i * 7) as u8).collect();
         let digest = Digest::of(algorithm, &bytes);
         let mut session = f.registry.start_upload(&push("a"), algorithm).unwrap();
@@ -359,9 +345,7 @@ async fn an_upload_in_chunks_survives_a_restart_with_its_hash() {
     }
 }
 
-#[tokio::test]
-async fn the_other_algorithm_may_be_named_at_the_end() {
-    let f = Fixture::new().await;
+async fn the_other_algorithm_may_be_named_at_the_end(f: Fixture) {
     for len in [0, 10, 100_000] {
         let bytes = vec![5; len];
         let digest = Digest::of(Algorithm::Sha512, &bytes);
@@ -386,9 +370,7 @@ async fn the_other_algorithm_may_be_named_at_the_end() {
     }
 }
 
-#[tokio::test]
-async fn a_chunk_out_of_order_is_refused_and_the_session_unharmed() {
-    let f = Fixture::new().await;
+async fn a_chunk_out_of_order_is_refused_and_the_session_unharmed(f: Fixture) {
     let session = f
         .registry
         .start_upload(&push("a"), Algorithm::Sha256)
@@ -435,9 +417,7 @@ async fn a_chunk_out_of_order_is_refused_and_the_session_unharmed() {
     assert!(f.registry.blob(&pull("a"), &digest).await.is_ok());
 }
 
-#[tokio::test]
-async fn a_wrong_digest_stores_nothing_and_ends_the_session() {
-    let f = Fixture::new().await;
+async fn a_wrong_digest_stores_nothing_and_ends_the_session(f: Fixture) {
     for len in [10, 100_000] {
         let (bytes, wrong) = (
             vec![1; len],
@@ -473,9 +453,7 @@ async fn a_wrong_digest_stores_nothing_and_ends_the_session() {
     }
 }
 
-#[tokio::test]
-async fn what_arrived_before_the_client_went_away_need_not_be_sent_again() {
-    let f = Fixture::new().await;
+async fn what_arrived_before_the_client_went_away_need_not_be_sent_again(f: Fixture) {
     let bytes = vec![9; 50_000];
     let session = f
         .registry
@@ -509,9 +487,7 @@ async fn what_arrived_before_the_client_went_away_need_not_be_sent_again() {
     assert!(f.registry.blob(&pull("a"), &digest).await.is_ok());
 }
 
-#[tokio::test]
-async fn a_session_belongs_to_its_repository_and_principal() {
-    let f = Fixture::new().await;
+async fn a_session_belongs_to_its_repository_and_principal(f: Fixture) {
     let session = f
         .registry
         .start_upload(&push("a"), Algorithm::Sha256)
@@ -550,9 +526,7 @@ async fn a_session_belongs_to_its_repository_and_principal() {
     }
 }
 
-#[tokio::test]
-async fn a_cancelled_fresh_session_stays_cancelled() {
-    let f = Fixture::new().await;
+async fn a_cancelled_fresh_session_stays_cancelled(f: Fixture) {
     let session = f
         .registry
         .start_upload(&push("a"), Algorithm::Sha256)
@@ -568,9 +542,7 @@ async fn a_cancelled_fresh_session_stays_cancelled() {
     assert!(matches!(again, Err(Error::UploadUnknown)));
 }
 
-#[tokio::test]
-async fn sessions_expire() {
-    let f = Fixture::new().await;
+async fn sessions_expire(f: Fixture) {
     let unused = f
         .registry
         .start_upload(&push("a"), Algorithm::Sha256)
@@ -597,9 +569,7 @@ async fn sessions_expire() {
     ));
 }
 
-#[tokio::test]
-async fn a_mount_needs_a_source_that_holds_the_blob() {
-    let f = Fixture::new().await;
+async fn a_mount_needs_a_source_that_holds_the_blob(f: Fixture) {
     let digest = push_blob(&f.registry, "a", &[7; 1000]).await;
     assert!(
         !f.registry
@@ -640,9 +610,7 @@ async fn a_mount_needs_a_source_that_holds_the_blob() {
     ));
 }
 
-#[tokio::test]
-async fn a_head_renews_the_lease_once_per_half_lease() {
-    let f = Fixture::new().await;
+async fn a_head_renews_the_lease_once_per_half_lease(f: Fixture) {
     let digest = push_blob(&f.registry, "a", &[7; 1000]).await;
     let before = f.db.stats().transactions;
     f.registry.affirm_blob(&pull("a"), &digest).await.unwrap();
@@ -657,9 +625,7 @@ async fn a_head_renews_the_lease_once_per_half_lease() {
     assert_eq!(f.db.stats().transactions, before + 1);
 }
 
-#[tokio::test]
-async fn a_push_may_demand_what_the_tag_names_now() {
-    let f = Fixture::new().await;
+async fn a_push_may_demand_what_the_tag_names_now(f: Fixture) {
     let (first, _) = push_image(&f.registry, "a", "v1", "x").await;
     let (second, _) = push_image(&f.registry, "a", "v2", "y").await;
     let body = f
@@ -680,4 +646,24 @@ async fn a_push_may_demand_what_the_tag_names_now() {
         let result = f.registry.put_manifest(&push("a"), new, &"r".into()).await;
         assert_eq!(result.is_ok(), works, "{result:?}");
     }
+}
+
+on_both_engines! {
+    a_manifest_comes_back_byte_for_byte_by_tag_and_digest,
+    a_moved_or_deleted_tag_is_never_answered_from_memory,
+    readers_never_see_a_tag_move_back_while_it_is_pushed,
+    a_deleted_manifest_takes_its_tags_and_its_referrers_with_it,
+    a_manifest_that_names_absent_blobs_is_refused_and_nothing_is_stored,
+    pages_of_tags_and_repositories_follow_each_other_and_see_every_write,
+    an_upload_in_chunks_survives_a_restart_with_its_hash,
+    the_other_algorithm_may_be_named_at_the_end,
+    a_chunk_out_of_order_is_refused_and_the_session_unharmed,
+    a_wrong_digest_stores_nothing_and_ends_the_session,
+    what_arrived_before_the_client_went_away_need_not_be_sent_again,
+    a_session_belongs_to_its_repository_and_principal,
+    a_cancelled_fresh_session_stays_cancelled,
+    sessions_expire,
+    a_mount_needs_a_source_that_holds_the_blob,
+    a_head_renews_the_lease_once_per_half_lease,
+    a_push_may_demand_what_the_tag_names_now,
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use lazuli_blobs::MemoryStore;
 use lazuli_db::clock::ManualClock;
-use lazuli_db::{Db, SqliteOptions};
+use lazuli_db::{Db, PostgresOptions, SqliteOptions};
 use lazuli_identity::{Delete, Permission, Pull, Push, RegistryId, RepositoryAccess, testing};
 use lazuli_registry::manifests::{NewManifest, Stored};
 use lazuli_registry::uploads::{Incoming, Session, SessionRequest};
@@ -19,12 +19,40 @@ pub const HOUR: Duration = Duration::from_secs(3600);
 pub const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
+/// What has to outlive the registry.
+pub enum Keep {
+    Folder(tempfile::TempDir),
+    Database(lazuli_testkit::postgres::Database),
+}
+
+/// Makes each of the named functions a test on SQLite and a test on PostgreSQL.
+#[macro_export]
+macro_rules! on_both_engines {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(super::Fixture::new().await).await;
+            })*
+        }
+
+        mod postgresql {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                if let Some(fixture) = super::Fixture::on_postgresql().await {
+                    super::$name(fixture).await;
+                }
+            })*
+        }
+    };
+}
+
 pub struct Fixture {
     pub registry: Registry,
     pub clock: Arc<ManualClock>,
     pub db: Db,
     pub store: Arc<MemoryStore>,
-    folder: tempfile::TempDir,
+    keep: Keep,
 }
 
 pub fn options() -> Options {
@@ -42,9 +70,25 @@ pub fn options() -> Options {
 }
 
 impl Fixture {
+    /// On SQLite.
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let db = Db::open_sqlite(SqliteOptions::new(folder.path().join("lazuli.db"))).unwrap();
+        Self::on(db, Keep::Folder(folder)).await
+    }
+
+    /// On PostgreSQL; `None` on a machine without it, which is said aloud and fails under `CI=true`.
+    pub async fn on_postgresql() -> Option<Self> {
+        let database = lazuli_testkit::postgres::Database::create()?;
+        let db = Db::open_postgres(PostgresOptions {
+            connections: 4,
+            ..PostgresOptions::new(database.url())
+        })
+        .unwrap();
+        Some(Self::on(db, Keep::Database(database)).await)
+    }
+
+    async fn on(db: Db, keep: Keep) -> Self {
         let clock = Arc::new(ManualClock::new(1_800_000_000_000_000));
         let store = Arc::new(MemoryStore::new());
         let registry = Registry::open(db.clone(), store.clone(), clock.clone(), options())
@@ -55,7 +99,7 @@ impl Fixture {
             clock,
             db,
             store,
-            folder,
+            keep,
         }
     }
 
