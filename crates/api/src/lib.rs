@@ -1,1 +1,34 @@
-//! Placeholder.
+//! The HTTP server: listeners, TLS, bounds, accounting, and one folder for each plane of the interface.
+//!
+//! A handler is five steps: parse (already typed), authenticate, authorize, call one function, render. Rules live in the
+//! registry crate and identities in the identity crate; this is the only crate besides the portal that knows status codes.
+
+mod access_log;
+mod body;
+mod connections;
+mod errors;
+mod exchange;
+mod file_body;
+mod framing;
+mod headers;
+mod health;
+mod host;
+mod hygiene;
+mod limits;
+mod metrics;
+mod pool;
+mod rate;
+mod request_id;
+mod resolver;
+mod server;
+mod service;
+mod stream;
+mod tls;
+
+pub use headers::Cors;
+pub use health::{Check, Health};
+pub use limits::{Limits, Rate};
+pub use metrics::Exposition;
+pub use resolver::{HostedRegistry, Network, PublicUrl, ResolverOptions, Scheme};
+pub use server::{Ended, Listeners, listen};
+pub use tls::{Tls, TlsError};

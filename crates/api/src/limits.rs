@@ -1,0 +1,205 @@
+//! Every bound of the HTTP server in one place, and the counters behind those that are shared between requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bounds on what clients may take. The defaults suit one machine with a few thousand clients.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Open connections; further ones are answered 503 and closed.
+    pub max_connections: usize,
+    /// Request line and header fields together, in bytes; more is answered 431.
+    pub max_header_bytes: usize,
+    /// Path and query, in bytes; more is answered 414.
+    pub max_target_bytes: usize,
+    /// From the first byte of a request to the end of its header fields. A new connection has to begin in this time.
+    pub header_timeout: Duration,
+    /// The whole TLS handshake.
+    pub handshake_timeout: Duration,
+    /// How long a connection may be idle between requests.
+    pub keep_alive: Duration,
+    /// How long the server waits for the next bytes of a request body, and the period over which
+    /// [`body_minimum`](Self::body_minimum) has to arrive.
+    pub body_stall: Duration,
+    /// Least bytes that have to arrive in each [`body_stall`](Self::body_stall) spent waiting for the client.
+    pub body_minimum: u64,
+    /// How long a client may take no byte of a response.
+    pub write_stall: Duration,
+    /// After an early answer: how long bytes the client still sends are thrown away before the connection is closed.
+    pub linger: Duration,
+    /// A manifest's size, in bytes; more is answered 413.
+    pub max_manifest_bytes: u64,
+    /// A blob's size, in bytes; more is answered 413.
+    pub max_blob_bytes: u64,
+    /// A form's size on the token endpoints, in bytes.
+    pub max_form_bytes: u64,
+    /// Request bodies held in memory at once (manifests, forms), in bytes; further ones wait briefly, then get 503.
+    pub buffered_bodies: usize,
+    /// Requests that write blobs at once; further ones are answered 429.
+    pub max_uploads: usize,
+    /// Requests per second of one identity or address; `None` for no bound.
+    pub rate: Option<Rate>,
+    /// How long a shutdown waits for requests under way.
+    pub shutdown_grace: Duration,
+}
+
+/// A rate that may be exceeded in bursts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// Requests per second in the long run.
+    pub per_second: f64,
+    /// Requests at once after a pause.
+    pub burst: f64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 4096,
+            max_header_bytes: 32 << 10,
+            max_target_bytes: 8 << 10,
+            header_timeout: Duration::from_secs(15),
+            handshake_timeout: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(90),
+            body_stall: Duration::from_mins(1),
+            body_minimum: 4 << 10,
+            write_stall: Duration::from_mins(2),
+            linger: Duration::from_secs(5),
+            max_manifest_bytes: 4 << 20,
+            max_blob_bytes: 200 << 30,
+            max_form_bytes: 64 << 10,
+            buffered_bodies: 32 << 20,
+            max_uploads: 256,
+            rate: None,
+            shutdown_grace: Duration::from_mins(1),
+        }
+    }
+}
+
+impl Limits {
+    /// How often deadlines are looked at: often enough for the shortest of them.
+    pub(crate) fn sweep_period(&self) -> Duration {
+        let shortest = [
+            self.header_timeout,
+            self.handshake_timeout,
+            self.keep_alive,
+            self.body_stall,
+            self.write_stall,
+            self.linger,
+        ]
+        .into_iter()
+        .min()
+        .unwrap_or_default();
+        (shortest / 4).clamp(Duration::from_millis(10), Duration::from_millis(500))
+    }
+}
+
+/// Why a request is turned away for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TryLater {
+    /// Seconds for `Retry-After`.
+    pub(crate) after: u32,
+}
+
+/// A number of things that may be under way at once.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    free: Arc<Semaphore>,
+}
+
+impl Slots {
+    pub(crate) fn new(count: usize) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS))),
+        }
+    }
+
+    /// A slot, given back when dropped; never waits.
+    pub(crate) fn take(&self) -> Result<OwnedSemaphorePermit, TryLater> {
+        self.free
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| TryLater { after: 1 })
+    }
+}
+
+/// Memory that request bodies may fill at once.
+#[derive(Debug)]
+pub(crate) struct BodyMemory {
+    free: Arc<Semaphore>,
+    units: u32,
+}
+
+/// What [`BodyMemory`] is counted in, in bytes.
+const UNIT: u64 = 1024;
+
+/// Longest wait for memory to be given back.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl BodyMemory {
+    pub(crate) fn new(bytes: usize) -> Self {
+        let units = u32::try_from(bytes as u64 / UNIT)
+            .unwrap_or(u32::MAX)
+            .max(1);
+        Self {
+            free: Arc::new(Semaphore::new(units as usize)),
+            units,
+        }
+    }
+
+    /// Memory for a body of up to `bytes`, given back when dropped. Waits a little while others hold it.
+    pub(crate) async fn take(&self, bytes: u64) -> Result<OwnedSemaphorePermit, TryLater> {
+        let units = u32::try_from(bytes.div_ceil(UNIT))
+            .unwrap_or(u32::MAX)
+            .clamp(1, self.units);
+        let wait = self.free.clone().acquire_many_owned(units);
+        match tokio::time::timeout(PATIENCE, wait).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(TryLater { after: 2 }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn slots_are_limited_and_come_back() {
+        let slots = Slots::new(2);
+        let one = slots.take().unwrap();
+        let _two = slots.take().unwrap();
+        assert_eq!(slots.take().unwrap_err().after, 1);
+        drop(one);
+        assert!(slots.take().is_ok());
+    }
+
+    #[tokio::test]
+    async fn body_memory_waits_for_its_return() {
+        let memory = Arc::new(BodyMemory::new(10 << 10));
+        let most = memory.take(9 << 10).await.unwrap();
+        let waiting = tokio::spawn({
+            let memory = memory.clone();
+            async move { memory.take(4 << 10).await.is_ok() }
+        });
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(!waiting.is_finished());
+        drop(most);
+        assert!(waiting.await.unwrap());
+        // More than there is: all of it, rather than never.
+        assert!(memory.take(1 << 40).await.is_ok());
+    }
+
+    #[test]
+    fn sweeps_are_frequent_enough_for_the_shortest_deadline() {
+        assert_eq!(Limits::default().sweep_period(), Duration::from_millis(500));
+        let short = Limits {
+            linger: Duration::from_millis(200),
+            ..Limits::default()
+        };
+        assert_eq!(short.sweep_period(), Duration::from_millis(50));
+    }
+}
