@@ -1,1 +1,108 @@
-fn main() {}
+//! The project's own commands: `cargo xtask help`.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a build tool: it times real commands and looks at real files"
+)]
+
+mod clients;
+mod daemon;
+mod deny;
+mod docs;
+mod exec;
+mod packages;
+mod report;
+mod scratch;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use report::Results;
+
+const HELP: &str = "\
+The project's own commands.
+
+    cargo xtask test [--only PART]...    everything that CI runs; --list shows the parts
+    cargo xtask tidy                     the house rules: sizes, layers, words, links, licences, generated documents
+    cargo xtask clients [NAME]...        real clients against the release binary; --list shows them
+    cargo xtask docs                     writes the generated documents
+    cargo xtask deny                     cargo-deny with deny.toml, if cargo-deny is installed
+
+`cargo xtask test` installs the Debian packages it needs when it runs as root, and says which ones are missing when it
+does not. With CI=true a client that cannot run is a failure.";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let result = dispatch(&args);
+    scratch::clean();
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the command; false when something it checked is wrong.
+fn dispatch(args: &[String]) -> Result<bool> {
+    let (command, rest) = args
+        .split_first()
+        .map_or(("help", args), |(first, rest)| (first.as_str(), rest));
+    match command {
+        "test" => test::run(rest),
+        "tidy" => {
+            no_arguments(rest)?;
+            let mut results = Results::new();
+            tidy::run(&mut results);
+            Ok(results.summary())
+        }
+        "clients" => clients_command(rest),
+        "docs" => {
+            no_arguments(rest)?;
+            docs::write().map(|()| true)
+        }
+        "deny" => {
+            no_arguments(rest)?;
+            deny::run()
+        }
+        "help" | "--help" | "-h" => {
+            println!("{HELP}");
+            Ok(true)
+        }
+        other => bail!("no command `{other}`\n\n{HELP}"),
+    }
+}
+
+fn clients_command(args: &[String]) -> Result<bool> {
+    if args.iter().any(|arg| arg == "--list") {
+        for client in clients::CLIENTS {
+            println!(
+                "{:<18} {} cases  {}",
+                client.name,
+                client.cases().len(),
+                client.origin
+            );
+        }
+        return Ok(true);
+    }
+    if let Some(flag) = args.iter().find(|arg| arg.starts_with('-')) {
+        bail!("unknown flag {flag}; usage: cargo xtask clients [--list] [NAME]...");
+    }
+    let mut results = Results::new();
+    if std::env::var_os("LAZULI_TEST_PEER").is_some() || test::build_release(&mut results) {
+        clients::run_all(&test::release_binary(), args, &mut results)?;
+    }
+    Ok(results.summary())
+}
+
+fn no_arguments(args: &[String]) -> Result<()> {
+    match args.first() {
+        Some(arg) => bail!("unexpected argument {arg}"),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,286 @@
+//! `cargo xtask test`: everything that CI runs, on a fresh machine with Rust and nothing else.
+
+use std::path::PathBuf;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::clients;
+use crate::exec::{Cmd, which};
+use crate::packages;
+use crate::report::Results;
+use crate::{tidy, workspace};
+
+/// Seconds after which a part is taken to hang.
+const PART_SECONDS: u64 = 1800;
+
+struct Part {
+    name: &'static str,
+    what: &'static str,
+    run: fn(&mut Results),
+}
+
+const PARTS: &[Part] = &[
+    Part {
+        name: "packages",
+        what: "the Debian packages that the tests need",
+        run: test_packages,
+    },
+    Part {
+        name: "fmt",
+        what: "cargo fmt --check",
+        run: fmt,
+    },
+    Part {
+        name: "tidy",
+        what: "the house rules",
+        run: tidy::run,
+    },
+    Part {
+        name: "clippy",
+        what: "clippy on all targets, warnings are errors",
+        run: clippy,
+    },
+    Part {
+        name: "tests",
+        what: "cargo test --workspace",
+        run: tests,
+    },
+    Part {
+        name: "docs",
+        what: "cargo doc, warnings are errors",
+        run: docs,
+    },
+    Part {
+        name: "release",
+        what: "the release build of lazuli",
+        run: |results| _ = build_release(results),
+    },
+    Part {
+        name: "clients",
+        what: "real clients against the release binary",
+        run: real_clients,
+    },
+];
+
+/// Runs the parts that are asked for, in order; false when something failed.
+pub(crate) fn run(args: &[String]) -> Result<bool> {
+    let Some(only) = parse(args)? else {
+        return Ok(true);
+    };
+    let mut results = Results::new();
+    let parts: Vec<&Part> = PARTS
+        .iter()
+        .filter(|part| only.is_empty() || only.contains(&part.name))
+        .collect();
+    // Packages come over the network while the compiler works.
+    let fetch = parts.iter().any(|part| part.name == "clients") && parts.len() > 1;
+    let mut fetching = None;
+    for (number, part) in parts.iter().enumerate() {
+        results.announce(&format!(
+            "{}/{} {}: {}",
+            number + 1,
+            parts.len(),
+            part.name,
+            part.what
+        ));
+        if part.name == "clients" {
+            join(fetching.take());
+        }
+        (part.run)(&mut results);
+        if fetch && number == 0 {
+            fetching = Some(thread::spawn(clients::install_all));
+        }
+    }
+    join(fetching);
+    Ok(results.summary())
+}
+
+fn join(fetching: Option<thread::JoinHandle<()>>) {
+    // What it could not fetch is tried again, and reported, when it is needed.
+    let _ = fetching.map(thread::JoinHandle::join);
+}
+
+/// The parts asked for; empty means all. `None` when only the list was wanted.
+fn parse(args: &[String]) -> Result<Option<Vec<&'static str>>> {
+    let mut only = Vec::new();
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--list" => {
+                for part in PARTS {
+                    println!("{:<10} {}", part.name, part.what);
+                }
+                return Ok(None);
+            }
+            "--only" => {
+                let name = args
+                    .next()
+                    .context("--only needs the name of a part; --list shows them")?;
+                let part = PARTS.iter().find(|part| part.name == name);
+                only.push(
+                    part.with_context(|| format!("no part `{name}`; --list shows them"))?
+                        .name,
+                );
+            }
+            other => {
+                bail!("unknown argument {other}; usage: cargo xtask test [--list] [--only PART]...")
+            }
+        }
+    }
+    Ok(Some(only))
+}
+
+/// The binary that [`build_release`] makes.
+pub(crate) fn release_binary() -> PathBuf {
+    workspace::target_dir().join("release/lazuli")
+}
+
+/// Builds the release binary; false when it does not build.
+pub(crate) fn build_release(results: &mut Results) -> bool {
+    results.case("release", "cargo build --release", || {
+        cargo(&["build", "--release", "--package", "lazuli", "--locked"])
+    })
+}
+
+fn test_packages(results: &mut Results) {
+    results.case("packages", "postgresql", || {
+        match which("postgres").or_else(packaged_postgres) {
+            Some(_) => Ok(()),
+            None => packages::install(&["postgresql"]),
+        }
+    });
+    results.case("packages", "git", || match which("git") {
+        Some(_) => Ok(()),
+        None => packages::install(&["git"]),
+    });
+}
+
+/// Debian keeps the server's programs out of `PATH`.
+fn packaged_postgres() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
+    versions
+        .flatten()
+        .map(|version| version.path().join("bin/postgres"))
+        .find(|file| std::fs::metadata(file).is_ok())
+}
+
+fn fmt(results: &mut Results) {
+    results.case("fmt", "cargo fmt --check", || {
+        cargo(&["fmt", "--all", "--check"])
+    });
+}
+
+fn clippy(results: &mut Results) {
+    results.case("clippy", "cargo clippy", || {
+        cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "--deny",
+            "warnings",
+        ])
+    });
+}
+
+fn docs(results: &mut Results) {
+    results.case("docs", "cargo doc", || {
+        let doc = workspace::cargo()
+            .args(["doc", "--workspace", "--no-deps", "--locked"])
+            .env("RUSTDOCFLAGS", "-D warnings");
+        finish(doc)
+    });
+}
+
+fn tests(results: &mut Results) {
+    let start = Instant::now();
+    let run = workspace::cargo()
+        .args(["test", "--workspace", "--locked", "--no-fail-fast"])
+        .timeout(PART_SECONDS)
+        .tee();
+    let seconds = start.elapsed().as_secs_f64();
+    let (passed, failed) = run
+        .as_ref()
+        .map(|out| count(&out.stdout))
+        .unwrap_or_default();
+    results.counted("tests", passed, failed, seconds);
+    results.case("tests", "cargo test", || {
+        let out = run?;
+        anyhow::ensure!(
+            out.status.success(),
+            "{}: {failed} tests failed",
+            out.status
+        );
+        anyhow::ensure!(passed > 0, "no test ran");
+        Ok(())
+    });
+}
+
+/// Sums the lines `test result: ok. 12 passed; 0 failed; ...`.
+fn count(output: &str) -> (usize, usize) {
+    let number = |line: &str, word: &str| -> usize {
+        let before = line.split(word).next().unwrap_or_default();
+        before
+            .rsplit(' ')
+            .next()
+            .and_then(|n| n.parse().ok())
+            .unwrap_or(0)
+    };
+    let lines = output
+        .lines()
+        .filter(|line| line.starts_with("test result:"));
+    lines.fold((0, 0), |(passed, failed), line| {
+        (
+            passed + number(line, " passed"),
+            failed + number(line, " failed"),
+        )
+    })
+}
+
+fn real_clients(results: &mut Results) {
+    let mut suites = Results::new();
+    let run = clients::run_all(&release_binary(), &[], &mut suites);
+    results.append(suites);
+    if let Err(error) = run {
+        results.case("clients", "start", || Err(error));
+    }
+}
+
+fn cargo(args: &[&str]) -> Result<()> {
+    finish(workspace::cargo().args(args))
+}
+
+fn finish(cmd: Cmd) -> Result<()> {
+    let out = cmd.timeout(PART_SECONDS).tee()?;
+    anyhow::ensure!(out.status.success(), "{}", out.status);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_all_test_programs_are_summed() {
+        let output = "running 2 tests\ntest result: ok. 2 passed; 0 failed; 0 ignored; 0 measured\n\
+            x\ntest result: FAILED. 10 passed; 3 failed; 1 ignored\n";
+        assert_eq!(count(output), (12, 3));
+    }
+
+    #[test]
+    fn arguments() {
+        let args =
+            |args: &[&str]| parse(&args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>());
+        assert_eq!(
+            args(&["--only", "fmt", "--only", "tidy"]).unwrap(),
+            Some(vec!["fmt", "tidy"])
+        );
+        assert_eq!(args(&[]).unwrap(), Some(vec![]));
+        assert_eq!(args(&["--list"]).unwrap(), None);
+        assert!(args(&["--only", "nothing"]).is_err());
+        assert!(args(&["-x"]).is_err());
+    }
+}
