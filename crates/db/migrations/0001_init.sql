@@ -229,6 +229,17 @@ CREATE TABLE blob_removals (
   since {i64} NOT NULL
 ) {clustered};
 
+-- Damaged content that a repair put aside: never served, never removed.
+CREATE TABLE quarantine (
+  id {i64} NOT NULL PRIMARY KEY,
+  registry_id {i64} NOT NULL,
+  digest {bytes} NOT NULL,
+  location TEXT,
+  content {bytes},
+  reason TEXT NOT NULL,
+  created_at {i64} NOT NULL
+) {table};
+
 CREATE TABLE gc_runs (
   id {i64} NOT NULL PRIMARY KEY,
   started_at {i64} NOT NULL,

@@ -14,7 +14,7 @@
 //! machine nothing is unlinked or deleted for the time of one lease ([`trust`]).
 
 mod janitor;
-mod sql;
+pub(crate) mod sql;
 mod status;
 mod sweep;
 mod trust;

@@ -49,11 +49,17 @@ impl Lease {
         let expires_at = after(now, ttl);
         let (name, holder): (Arc<str>, Arc<str>) = (name.into(), holder.into());
         let key = (Arc::clone(&name), Arc::clone(&holder));
-        let fence = db.write_relaxed(move |tx| sql::acquire(tx, &key.0, &key.1, now, expires_at)).await?;
+        let fence = db
+            .write_relaxed(move |tx| sql::acquire(tx, &key.0, &key.1, now, expires_at))
+            .await?;
         Ok(fence.map(|fence| Self {
             db: db.clone(),
             clock: Arc::clone(clock),
-            guard: Guard { name, holder, fence },
+            guard: Guard {
+                name,
+                holder,
+                fence,
+            },
             ttl,
             expires_at,
         }))
@@ -62,7 +68,9 @@ impl Lease {
     /// Extends the lease by its time to live from now. Works on an expired lease too, as long as nobody took it.
     pub async fn renew(&mut self) -> Result<(), LeaseError> {
         let (guard, expires_at) = (self.guard.clone(), after(self.clock.now_us(), self.ttl));
-        self.db.write_relaxed(move |tx| guard.set_expiry(tx, expires_at)).await?;
+        self.db
+            .write_relaxed(move |tx| guard.set_expiry(tx, expires_at))
+            .await?;
         self.expires_at = expires_at;
         Ok(())
     }
@@ -70,7 +78,11 @@ impl Lease {
     /// Gives the lease back, so that others need not wait for its end. A lease that was lost is not an error.
     pub async fn release(self) -> Result<(), Error> {
         let guard = self.guard;
-        match self.db.write_relaxed(move |tx| guard.set_expiry(tx, 0)).await {
+        match self
+            .db
+            .write_relaxed(move |tx| guard.set_expiry(tx, 0))
+            .await
+        {
             Ok(()) | Err(LeaseError::Lost) => Ok(()),
             Err(LeaseError::Database(error)) => Err(error),
         }
@@ -103,7 +115,11 @@ pub struct Guard {
 impl Guard {
     /// Fails with [`LeaseError::Lost`] if somebody took the lease over.
     pub fn check(&self, tx: &mut Tx<'_>) -> Result<(), LeaseError> {
-        if sql::is_held(tx, &self.name, &self.holder, self.fence)? { Ok(()) } else { Err(LeaseError::Lost) }
+        if sql::is_held(tx, &self.name, &self.holder, self.fence)? {
+            Ok(())
+        } else {
+            Err(LeaseError::Lost)
+        }
     }
 
     fn set_expiry(&self, tx: &mut Tx<'_>, expires_at: i64) -> Result<(), LeaseError> {

@@ -6,7 +6,7 @@
 pub mod blobs;
 pub mod cache;
 mod error;
-//pub mod fsck;
+pub mod fsck;
 pub mod gc;
 pub mod leases;
 pub mod listing;

@@ -127,7 +127,10 @@ impl VersionVector {
 
     /// Whether everything in `other` has been applied here.
     pub fn covers(&self, other: &Self) -> bool {
-        other.0.iter().all(|(origin, sequence)| self.get(*origin) >= *sequence)
+        other
+            .0
+            .iter()
+            .all(|(origin, sequence)| self.get(*origin) >= *sequence)
     }
 
     /// What to do with operation `sequence` of `origin`, whose maker had applied `dependencies`.
@@ -161,7 +164,11 @@ mod tests {
     use super::*;
 
     fn version(hlc: i64, origin: u16, target: Option<char>) -> TagVersion<char> {
-        TagVersion { hlc, origin, target }
+        TagVersion {
+            hlc,
+            origin,
+            target,
+        }
     }
 
     fn presence(digest: &char) -> Presence {
@@ -181,7 +188,10 @@ mod tests {
     #[test]
     fn a_tag_falls_back_over_pending_versions_only() {
         let ask = |targets: &[Option<char>]| {
-            let versions: Vec<_> = (0..).zip(targets).map(|(age, target)| version(-age, 1, *target)).collect();
+            let versions: Vec<_> = (0..)
+                .zip(targets)
+                .map(|(age, target)| version(-age, 1, *target))
+                .collect();
             resolve(&versions, presence).and_then(|version| version.target)
         };
         assert_eq!(ask(&[Some('v'), Some('w')]), Some('v'));

@@ -138,7 +138,9 @@ impl Operation {
     pub fn observed(&self) -> &[OperationId] {
         match self {
             Self::PutManifest { superseded, .. } => superseded.as_slice(),
-            Self::DeleteManifest { observed, .. } | Self::DeleteRepository { observed, .. } => observed,
+            Self::DeleteManifest { observed, .. } | Self::DeleteRepository { observed, .. } => {
+                observed
+            }
             Self::Untag { .. } | Self::Setting { .. } => &[],
         }
     }
@@ -158,7 +160,12 @@ pub struct Log {
 impl Log {
     /// Opens the log for writing as `origin`. The clock continues after the newest operation stored, even when the wall
     /// clock was set back in between. `seed` makes identifiers of processes with the same origin differ: random.
-    pub async fn open(db: Db, clock: Arc<dyn Clock>, origin: u16, seed: u64) -> Result<Arc<Self>, Error> {
+    pub async fn open(
+        db: Db,
+        clock: Arc<dyn Clock>,
+        origin: u16,
+        seed: u64,
+    ) -> Result<Arc<Self>, Error> {
         let newest = db.read(sql::newest_id).await?;
         let hlc = Hlc::new(Arc::clone(&clock));
         if let Some(newest) = newest {
@@ -182,7 +189,11 @@ impl Log {
 
     /// What a transaction needs to append operations in the name of `principal`, for one request.
     pub fn context(self: &Arc<Self>, principal: &str, request_id: &str) -> Context {
-        Context { log: Arc::clone(self), principal: principal.into(), request_id: request_id.into() }
+        Context {
+            log: Arc::clone(self),
+            principal: principal.into(),
+            request_id: request_id.into(),
+        }
     }
 
     /// To be called after a transaction that appended has committed: wakes the sequencer. Costs next to nothing.
@@ -201,7 +212,9 @@ impl Log {
 
     /// A Weyl sequence through a mixer: no system call, and no repetition within 2^64 steps.
     fn entropy(&self) -> u64 {
-        let mut z = self.entropy.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
+        let mut z = self
+            .entropy
+            .fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
@@ -263,9 +276,18 @@ pub fn append(
     after: Option<i64>,
 ) -> Result<Appended, Error> {
     let log = &context.log;
-    let after = operation.observed().iter().map(OperationId::hlc).chain(after).max();
+    let after = operation
+        .observed()
+        .iter()
+        .map(OperationId::hlc)
+        .chain(after)
+        .max();
     let hlc = log.hlc.tick(after);
     let id = log.next_id(hlc);
     sql::insert(tx, context, registry_id, repository, operation, id)?;
-    Ok(Appended { id, hlc, origin: log.origin })
+    Ok(Appended {
+        id,
+        hlc,
+        origin: log.origin,
+    })
 }

@@ -165,7 +165,7 @@ pub(super) fn removals(
     )
 }
 
-pub(super) fn forget_removal(tx: &mut Tx<'_>, location: &str) -> Result<(), Error> {
+pub(crate) fn forget_removal(tx: &mut Tx<'_>, location: &str) -> Result<(), Error> {
     tx.execute(
         "DELETE FROM blob_removals WHERE location = ?1",
         &[location.into()],
@@ -214,7 +214,7 @@ pub(super) fn uploads(tx: &mut Tx<'_>, after: &[u8], limit: u32) -> Result<Vec<U
     )
 }
 
-pub(super) fn has_upload(tx: &mut Tx<'_>, id: UploadId) -> Result<bool, Error> {
+pub(crate) fn has_upload(tx: &mut Tx<'_>, id: UploadId) -> Result<bool, Error> {
     let found = tx.query_one(
         "SELECT 1 FROM uploads WHERE id = ?1",
         &[id.as_bytes().as_slice().into()],
@@ -230,8 +230,8 @@ fn upload_id(bytes: &[u8]) -> Result<UploadId, Error> {
         .map_err(|_| Error::Corrupt("uploads.id"))
 }
 
-/// Whether a row names the location, or its removal is under way anyway.
-pub(super) fn is_known(
+/// Whether a row names the location, its removal is under way anyway, or a repair put it aside.
+pub(crate) fn is_known(
     tx: &mut Tx<'_>,
     registry: i64,
     digest: &Digest,
@@ -239,7 +239,8 @@ pub(super) fn is_known(
 ) -> Result<bool, Error> {
     let found = tx.query_one(
         "SELECT 1 FROM blobs WHERE registry_id = ?1 AND digest = ?2 AND location = ?3 \
-         UNION ALL SELECT 1 FROM blob_removals WHERE location = ?3 LIMIT 1",
+         UNION ALL SELECT 1 FROM blob_removals WHERE location = ?3 \
+         UNION ALL SELECT 1 FROM quarantine WHERE location = ?3 LIMIT 1",
         &[
             registry.into(),
             (&digest.to_bytes()).into(),

@@ -23,7 +23,14 @@ pub enum PayloadError {
 /// The JSON text of the operation.
 pub(super) fn encode(operation: &Operation) -> String {
     match operation {
-        Operation::PutManifest { digest, media_type, size, blobs, tag, .. } => {
+        Operation::PutManifest {
+            digest,
+            media_type,
+            size,
+            blobs,
+            tag,
+            ..
+        } => {
             let mut out = String::with_capacity(200 + 80 * blobs.len());
             let _ = write!(out, r#"{{"digest":"{digest}","media_type":"#);
             push_string(&mut out, media_type);
@@ -66,11 +73,21 @@ pub(super) fn encode(operation: &Operation) -> String {
 /// The dots the operation removes, one after the other; `None` when there are none.
 pub(super) fn encode_observed(operation: &Operation) -> Option<Vec<u8>> {
     let observed = operation.observed();
-    (!observed.is_empty()).then(|| observed.iter().flat_map(|id| id.as_bytes()).copied().collect())
+    (!observed.is_empty()).then(|| {
+        observed
+            .iter()
+            .flat_map(|id| id.as_bytes())
+            .copied()
+            .collect()
+    })
 }
 
 /// Reads an operation back.
-pub(super) fn decode(kind: &str, payload: &str, observed: Option<&[u8]>) -> Result<Operation, PayloadError> {
+pub(super) fn decode(
+    kind: &str,
+    payload: &str,
+    observed: Option<&[u8]>,
+) -> Result<Operation, PayloadError> {
     let Ok(Value::Object(fields)) = serde_json::from_str(payload) else {
         return Err(PayloadError::Malformed("not a JSON object"));
     };
@@ -79,7 +96,10 @@ pub(super) fn decode(kind: &str, payload: &str, observed: Option<&[u8]>) -> Resu
         "put-manifest" => Operation::PutManifest {
             digest: digest(fields.get("digest"))?,
             media_type: text(&fields, "media_type")?.to_owned(),
-            size: fields.get("size").and_then(Value::as_u64).ok_or(PayloadError::Malformed("size"))?,
+            size: fields
+                .get("size")
+                .and_then(Value::as_u64)
+                .ok_or(PayloadError::Malformed("size"))?,
             blobs: list(&fields, "blobs", |value| digest(Some(value)))?,
             tag: fields.get("tag").map(tag).transpose()?,
             superseded: observed.first().copied(),
@@ -89,18 +109,29 @@ pub(super) fn decode(kind: &str, payload: &str, observed: Option<&[u8]>) -> Resu
             observed,
             tags: list(&fields, "tags", tag)?,
         },
-        "untag" => Operation::Untag { tag: tag(fields.get("tag").unwrap_or(&Value::Null))? },
-        "delete-repository" => Operation::DeleteRepository { observed, tags: list(&fields, "tags", tag)? },
+        "untag" => Operation::Untag {
+            tag: tag(fields.get("tag").unwrap_or(&Value::Null))?,
+        },
+        "delete-repository" => Operation::DeleteRepository {
+            observed,
+            tags: list(&fields, "tags", tag)?,
+        },
         "setting" => Operation::Setting {
             name: text(&fields, "name")?.to_owned(),
-            value: fields.get("value").and_then(Value::as_str).map(str::to_owned),
+            value: fields
+                .get("value")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
         },
         other => return Err(PayloadError::UnknownKind(other.to_owned())),
     })
 }
 
 fn decode_observed(bytes: &[u8]) -> Result<Vec<OperationId>, PayloadError> {
-    bytes.chunks(16).map(|id| OperationId::from_bytes(id).ok_or(PayloadError::Malformed("observed"))).collect()
+    bytes
+        .chunks(16)
+        .map(|id| OperationId::from_bytes(id).ok_or(PayloadError::Malformed("observed")))
+        .collect()
 }
 
 /// A list of things whose text needs no escaping (digests, tags: their grammar has no such characters).
@@ -114,7 +145,9 @@ fn push_list<T: std::fmt::Display>(out: &mut String, items: impl IntoIterator<It
 }
 
 fn push_string(out: &mut String, text: &str) {
-    let plain = text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
+    let plain = text
+        .bytes()
+        .all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
     if plain {
         let _ = write!(out, "\"{text}\"");
     } else {
@@ -123,7 +156,10 @@ fn push_string(out: &mut String, text: &str) {
 }
 
 fn text<'a>(fields: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, PayloadError> {
-    fields.get(name).and_then(Value::as_str).ok_or(PayloadError::Malformed(name))
+    fields
+        .get(name)
+        .and_then(Value::as_str)
+        .ok_or(PayloadError::Malformed(name))
 }
 
 fn list<T>(
@@ -131,7 +167,10 @@ fn list<T>(
     name: &'static str,
     item: impl Fn(&Value) -> Result<T, PayloadError>,
 ) -> Result<Vec<T>, PayloadError> {
-    let items = fields.get(name).and_then(Value::as_array).ok_or(PayloadError::Malformed(name))?;
+    let items = fields
+        .get(name)
+        .and_then(Value::as_array)
+        .ok_or(PayloadError::Malformed(name))?;
     items.iter().map(item).collect()
 }
 
@@ -143,5 +182,8 @@ fn digest(value: Option<&Value>) -> Result<Digest, PayloadError> {
 }
 
 fn tag(value: &Value) -> Result<Tag, PayloadError> {
-    value.as_str().and_then(|text| Tag::parse(text).ok()).ok_or(PayloadError::Malformed("tag"))
+    value
+        .as_str()
+        .and_then(|text| Tag::parse(text).ok())
+        .ok_or(PayloadError::Malformed("tag"))
 }

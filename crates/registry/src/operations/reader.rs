@@ -69,10 +69,17 @@ pub enum ReadError {
 impl Log {
     /// Up to `limit` operations after the cursor, in order. Empty when there are none yet.
     pub async fn read_from(&self, cursor: Cursor, limit: u32) -> Result<Vec<Entry>, ReadError> {
-        let entries = self.db.read(move |tx| sql::entries_after(tx, cursor, limit)).await?;
+        let entries = self
+            .db
+            .read(move |tx| sql::entries_after(tx, cursor, limit))
+            .await?;
         for (expected, entry) in (cursor.sequence + 1..).zip(&entries) {
             if entry.sequence != expected {
-                return Err(ReadError::Gap { origin: cursor.origin, after: expected - 1, found: entry.sequence });
+                return Err(ReadError::Gap {
+                    origin: cursor.origin,
+                    after: expected - 1,
+                    found: entry.sequence,
+                });
             }
         }
         Ok(entries)
@@ -100,8 +107,16 @@ impl LogReader {
         let name: Arc<str> = name.into();
         let origin = log.origin;
         let wanted = Arc::clone(&name);
-        let sequence = log.db.read(move |tx| sql::cursor(tx, &wanted, origin)).await?.unwrap_or(0);
-        Ok(Self { log: Arc::clone(log), name, cursor: Cursor { origin, sequence } })
+        let sequence = log
+            .db
+            .read(move |tx| sql::cursor(tx, &wanted, origin))
+            .await?
+            .unwrap_or(0);
+        Ok(Self {
+            log: Arc::clone(log),
+            name,
+            cursor: Cursor { origin, sequence },
+        })
     }
 
     /// The last operation this reader is done with.
@@ -125,8 +140,17 @@ impl LogReader {
 
     /// Remembers that everything up to `entry` is done. Lost at power failure at worst, then it is delivered again.
     pub async fn advance(&mut self, entry: &Entry) -> Result<(), Error> {
-        let (name, cursor) = (Arc::clone(&self.name), Cursor { sequence: entry.sequence, ..self.cursor });
-        self.log.db.write_relaxed(move |tx| store_cursor(tx, &name, cursor)).await?;
+        let (name, cursor) = (
+            Arc::clone(&self.name),
+            Cursor {
+                sequence: entry.sequence,
+                ..self.cursor
+            },
+        );
+        self.log
+            .db
+            .write_relaxed(move |tx| store_cursor(tx, &name, cursor))
+            .await?;
         self.cursor = cursor;
         Ok(())
     }

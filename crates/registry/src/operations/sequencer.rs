@@ -52,13 +52,20 @@ pub struct Sequencer {
 impl Sequencer {
     /// A sequencer that holds its lease as `holder`: a name no other process has.
     pub fn new(log: &Arc<Log>, holder: &str, options: Options) -> Self {
-        Self { log: Arc::clone(log), holder: holder.into(), options, lease: None }
+        Self {
+            log: Arc::clone(log),
+            holder: holder.into(),
+            options,
+            lease: None,
+        }
     }
 
     /// Works until the future is dropped. Errors are logged and retried after the poll interval.
     pub async fn run(mut self) {
         loop {
-            let woken = tokio::time::timeout(self.options.poll, self.log.committed.notified()).await.is_ok();
+            let woken = tokio::time::timeout(self.options.poll, self.log.committed.notified())
+                .await
+                .is_ok();
             if woken {
                 tokio::time::sleep(self.options.delay).await;
             }
@@ -86,12 +93,17 @@ impl Sequencer {
     /// Looks before it writes, so that an idle server does not.
     async fn pending(&self) -> Result<bool, Error> {
         let origin = self.log.origin;
-        self.log.db.read(move |tx| sql::has_unnumbered(tx, origin)).await
+        self.log
+            .db
+            .read(move |tx| sql::has_unnumbered(tx, origin))
+            .await
     }
 
     /// Numbers one batch. 0: another sequencer holds the lease.
     async fn step(&mut self) -> Result<u64, LeaseError> {
-        let Some(lease) = self.hold().await? else { return Ok(0) };
+        let Some(lease) = self.hold().await? else {
+            return Ok(0);
+        };
         let (guard, origin, batch) = (lease.guard(), self.log.origin, self.options.batch);
         let count = self
             .log

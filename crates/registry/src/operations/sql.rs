@@ -39,7 +39,11 @@ pub(super) fn insert(
 
 /// The newest operation stored, of any origin: identifiers sort by clock.
 pub(super) fn newest_id(tx: &mut Tx<'_>) -> Result<Option<OperationId>, Error> {
-    let id = tx.query_one("SELECT id FROM operations ORDER BY id DESC LIMIT 1", &[], |row| row.get_bytes(0))?;
+    let id = tx.query_one(
+        "SELECT id FROM operations ORDER BY id DESC LIMIT 1",
+        &[],
+        |row| row.get_bytes(0),
+    )?;
     Ok(id.and_then(|bytes| OperationId::from_bytes(&bytes)))
 }
 
@@ -71,7 +75,10 @@ const NUMBER: &str = "UPDATE operations SET sequence = ?1 + batch.position \
 pub(super) fn number(tx: &mut Tx<'_>, origin: u16, limit: u32) -> Result<u64, Error> {
     let last = last_sequence(tx, origin)?;
     let origin = Value::I64(i64::from(origin));
-    let count = tx.execute(NUMBER, &[Value::I64(last), origin, Value::I64(i64::from(limit))])?;
+    let count = tx.execute(
+        NUMBER,
+        &[Value::I64(last), origin, Value::I64(i64::from(limit))],
+    )?;
     if count > 0 {
         tx.execute(
             "INSERT INTO origins (origin, sequence) VALUES (?1, ?2) \
@@ -83,7 +90,11 @@ pub(super) fn number(tx: &mut Tx<'_>, origin: u16, limit: u32) -> Result<u64, Er
 }
 
 /// Operations after the cursor, decoded outside the row callback because that may fail in its own way.
-pub(super) fn entries_after(tx: &mut Tx<'_>, cursor: Cursor, limit: u32) -> Result<Vec<Entry>, ReadError> {
+pub(super) fn entries_after(
+    tx: &mut Tx<'_>,
+    cursor: Cursor,
+    limit: u32,
+) -> Result<Vec<Entry>, ReadError> {
     let rows = tx.query(
         "SELECT id, sequence, registry_id, repository, kind, principal, request_id, observed, payload, created_at \
          FROM operations WHERE origin = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3",
@@ -150,7 +161,11 @@ pub(super) fn store_cursor(tx: &mut Tx<'_>, reader: &str, cursor: Cursor) -> Res
         "INSERT INTO log_cursors (reader, origin, sequence) VALUES (?1, ?2, ?3) \
          ON CONFLICT (reader, origin) DO UPDATE SET sequence = excluded.sequence \
          WHERE log_cursors.sequence < excluded.sequence",
-        &[Value::Text(reader), Value::I64(i64::from(cursor.origin)), Value::I64(cursor.sequence)],
+        &[
+            Value::Text(reader),
+            Value::I64(i64::from(cursor.origin)),
+            Value::I64(cursor.sequence),
+        ],
     )?;
     Ok(())
 }
