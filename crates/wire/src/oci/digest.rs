@@ -168,17 +168,25 @@ impl Digest {
 
     /// The hash in lower-case hexadecimal.
     pub fn to_hex(&self) -> String {
-        let mut buffer = [0; 2 * MAX_HASH];
-        self.write_hex(&mut buffer).to_owned()
+        let mut buffer = [0; Self::MAX_LENGTH];
+        let text = self.encode(&mut buffer);
+        text[text.len() - 2 * self.algorithm.hash_len()..].to_owned()
     }
 
-    fn write_hex<'a>(&self, buffer: &'a mut [u8; 2 * MAX_HASH]) -> &'a str {
+    /// Writes the text into a buffer, for where an allocation would be one too many.
+    pub fn encode<'a>(&self, buffer: &'a mut [u8; Self::MAX_LENGTH]) -> &'a str {
         const HEX: &[u8; 16] = b"0123456789abcdef";
-        for (pair, byte) in buffer.chunks_exact_mut(2).zip(self.hash()) {
+        let name = self.algorithm.as_str().as_bytes();
+        let (head, hash) = buffer.split_at_mut(name.len() + 1);
+        head[..name.len()].copy_from_slice(name);
+        head[name.len()] = b':';
+        for (pair, byte) in hash.chunks_exact_mut(2).zip(self.hash()) {
             pair[0] = HEX[usize::from(byte >> 4)];
             pair[1] = HEX[usize::from(byte & 0x0f)];
         }
-        std::str::from_utf8(&buffer[..2 * self.algorithm.hash_len()]).unwrap_or_default()
+        let length = name.len() + 1 + 2 * self.algorithm.hash_len();
+        // All of it is ASCII, so there is text to be had.
+        std::str::from_utf8(&buffer[..length]).unwrap_or_default()
     }
 }
 
@@ -232,10 +240,7 @@ impl Hash for Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut buffer = [0; 2 * MAX_HASH];
-        f.write_str(self.algorithm.as_str())?;
-        f.write_str(":")?;
-        f.write_str(self.write_hex(&mut buffer))
+        f.pad(self.encode(&mut [0; Self::MAX_LENGTH]))
     }
 }
 
