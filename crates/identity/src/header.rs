@@ -92,7 +92,7 @@ mod tests {
     fn schemes_are_read_in_any_case() {
         for scheme in ["Bearer", "bearer", "BEARER", "bEaReR"] {
             read(&format!("{scheme} a.b.c"), |got| {
-                assert_eq!(got, Ok(Authorization::Bearer("a.b.c")))
+                assert_eq!(got, Ok(Authorization::Bearer("a.b.c")));
             });
         }
         let expected = Authorization::Basic {
@@ -101,11 +101,11 @@ mod tests {
         };
         for scheme in ["Basic", "basic", "BASIC"] {
             read(&format!("{scheme} dTpw"), |got| {
-                assert_eq!(got, Ok(expected))
+                assert_eq!(got, Ok(expected));
             });
         }
         read("Bearer   a.b.c", |got| {
-            assert_eq!(got, Ok(Authorization::Bearer("a.b.c")))
+            assert_eq!(got, Ok(Authorization::Bearer("a.b.c")));
         });
     }
 
@@ -135,7 +135,7 @@ mod tests {
     fn a_token_of_the_greatest_length_is_read_both_ways() {
         let token = "x".repeat(MAX_TOKEN);
         read(&format!("Bearer {token}"), |got| {
-            assert_eq!(got, Ok(Authorization::Bearer(&token)))
+            assert_eq!(got, Ok(Authorization::Bearer(&token)));
         });
         let header = basic_header(&format!("{TOKEN_USERNAME}:{token}"));
         assert!(header.len() <= MAX_HEADER);
@@ -183,7 +183,7 @@ mod tests {
             &no_colon,
         ] {
             read(header, |got| {
-                assert_eq!(got, Err(Malformed), "{header:.40}")
+                assert_eq!(got, Err(Malformed), "{header:.40}");
             });
         }
         let mut buffer = [0; 64];

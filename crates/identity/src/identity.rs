@@ -16,7 +16,7 @@ use crate::jwt;
 use crate::keys::{MasterKey, Purpose};
 use crate::log_in::{LogIn, LogIns};
 use crate::passwords::{self, PasswordHash};
-use crate::permission::{Permission, is_met};
+use crate::permission::Permission;
 use crate::principal::{Principal, RegistryId};
 use crate::state::RegistryState;
 use crate::states::{STALE_AFTER, States, UNKNOWN_KEY_RELOAD};
@@ -272,16 +272,7 @@ impl Identity {
     ) -> Result<RepositoryAccess<P>, Denied> {
         let states = self.inner().states.current();
         let state = states.get(&registry).ok_or(Denied::Unauthenticated)?;
-        let identity = state.repository_rights(principal.kind());
-        let both = principal.grants().map_or(identity, |grants| {
-            identity.intersection(grants.on_repository(repository))
-        });
-        decide(
-            principal,
-            registry,
-            is_met::<P>(identity),
-            is_met::<P>(both),
-        )?;
+        state.authorize::<P>(principal, repository)?;
         Ok(RepositoryAccess::new(principal, repository))
     }
 
@@ -293,11 +284,7 @@ impl Identity {
     ) -> Result<CatalogAccess, Denied> {
         let states = self.inner().states.current();
         let state = states.get(&registry).ok_or(Denied::Unauthenticated)?;
-        let identity = state.catalog_right(principal.kind());
-        let token = principal
-            .grants()
-            .is_none_or(crate::grants::Grants::allows_catalog);
-        decide(principal, registry, identity, token)?;
+        state.authorize_catalog(principal)?;
         Ok(CatalogAccess::new(principal))
     }
 

@@ -62,9 +62,9 @@ impl Identity {
     /// `/oauth2/token`: an access token for what was asked, as far as it may be granted. Less than was asked, even
     /// nothing, is no error.
     ///
-    /// A refresh token comes with it when the request asks for one (`offline`) and was itself made with a refresh
-    /// token. It is not given for a password: Docker would keep it in place of the password, and the log-in would end
-    /// after three hours.
+    /// A refresh token comes with it when the request asks for one (`offline`), and either was made with a refresh
+    /// token or has the password in its form. Not for a password in a Basic header: `docker login` asks for it on every
+    /// log-in, would keep it in place of the password, and be logged out after three hours.
     pub async fn issue_token(
         &self,
         registry: RegistryId,
@@ -94,11 +94,15 @@ impl Identity {
         let access_token = self
             .access_token(&state, service, &principal, &request.scopes)
             .await?;
-        let refresh_token = match principal.proof() {
-            Proof::RefreshToken { .. } if request.offline => {
-                Some(self.refresh_token(&state, service, &principal).await?)
-            }
-            _ => None,
+        let renewable = match principal.proof() {
+            Proof::RefreshToken { .. } => true,
+            Proof::Password => request.username.is_some(),
+            Proof::AccessToken { .. } | Proof::None => false,
+        };
+        let refresh_token = if request.offline && renewable {
+            Some(self.refresh_token(&state, service, &principal).await?)
+        } else {
+            None
         };
         Ok(AccessTokenResponse {
             access_token,

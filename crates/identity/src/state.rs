@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use lazuli_wire::token::Actions;
 
-use crate::access;
+use crate::access::{self, Denied};
 use crate::error::Error;
+use crate::grants::Grants;
 use crate::keys::{MasterKey, Purpose, SigningKey};
 use crate::passwords::PasswordHash;
+use crate::permission::{Permission, is_met};
 use crate::principal::{Principal, PrincipalKind, Proof, RegistryId};
 use crate::store::Rows;
 use crate::tokens;
@@ -162,8 +164,61 @@ impl RegistryState {
         access::repository_rights(kind, self.anonymous_pull)
     }
 
+    /// Whether a principal has a permission on a repository: what the identity may, and its token, if any, grants.
+    pub(crate) fn authorize<P: Permission>(
+        &self,
+        principal: &Principal,
+        repository: &str,
+    ) -> Result<(), Denied> {
+        let identity = self.repository_rights(principal.kind());
+        let both = principal.grants().map_or(identity, |grants| {
+            identity.intersection(grants.on_repository(repository))
+        });
+        access::decide(
+            principal,
+            self.registry,
+            is_met::<P>(identity),
+            is_met::<P>(both),
+        )
+    }
+
+    /// Whether a principal may list the repositories.
+    pub(crate) fn authorize_catalog(&self, principal: &Principal) -> Result<(), Denied> {
+        let identity = self.catalog_right(principal.kind());
+        let token = principal.grants().is_none_or(Grants::allows_catalog);
+        access::decide(principal, self.registry, identity, token)
+    }
+
     /// Whether a kind of identity may list the repositories.
     pub(crate) fn catalog_right(&self, kind: PrincipalKind) -> bool {
         access::catalog_right(kind, self.anonymous_pull)
+    }
+}
+
+#[cfg(test)]
+impl RegistryState {
+    /// A state with these keys, newest first, and no passwords.
+    pub(crate) fn with_keys(
+        registry: RegistryId,
+        anonymous_pull: bool,
+        keys: &[(Arc<SigningKey>, Option<i64>)],
+    ) -> Self {
+        Self {
+            registry,
+            name: "lazuli".to_owned(),
+            anonymous_pull,
+            admin_enabled: true,
+            keys: keys
+                .iter()
+                .map(|(key, retired_at)| Key {
+                    key: Arc::clone(key),
+                    retired_at: *retired_at,
+                })
+                .collect(),
+            credentials: Vec::new(),
+            anonymous: Principal::new(registry, PrincipalKind::Anonymous, "anonymous", Proof::None),
+            generation: 1,
+            loaded_at: 0,
+        }
     }
 }

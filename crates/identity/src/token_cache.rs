@@ -86,3 +86,73 @@ impl TokenCache {
         (self.0.len(), self.0.weight())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::principal::{PrincipalKind, Proof, RegistryId};
+
+    #[test]
+    fn the_cache_is_bounded_in_bytes_whatever_the_tokens_look_like() {
+        let cache = TokenCache::new();
+        let state = RegistryState::with_keys(RegistryId::DEFAULT, false, &[]);
+        let principal = Principal::new(
+            RegistryId::DEFAULT,
+            PrincipalKind::Admin,
+            "lazuli",
+            Proof::Password,
+        );
+        for length in [1000, 16_000, 10] {
+            for index in 0..10_000 {
+                let token = format!("{index:0length$}").into_bytes();
+                cache.insert(
+                    &state,
+                    "service",
+                    Purpose::Access,
+                    &token,
+                    i64::MAX,
+                    &principal,
+                );
+            }
+            let (entries, bytes) = cache.usage();
+            assert!(bytes <= CAPACITY, "{bytes} bytes");
+            assert!(
+                entries as u64 <= CAPACITY / ENTRY_OVERHEAD as u64,
+                "{entries} entries"
+            );
+            assert!(entries > 50, "{entries} entries");
+        }
+    }
+
+    #[test]
+    fn a_hit_needs_every_condition_under_which_the_token_was_verified() {
+        let cache = TokenCache::new();
+        let mut state = RegistryState::with_keys(RegistryId::DEFAULT, false, &[]);
+        let principal = Principal::new(
+            RegistryId::DEFAULT,
+            PrincipalKind::Admin,
+            "lazuli",
+            Proof::Password,
+        );
+        cache.insert(
+            &state,
+            "service",
+            Purpose::Access,
+            b"token",
+            100,
+            &principal,
+        );
+        let hit = |state: &RegistryState, service, purpose, token, now| {
+            cache.get(state, service, purpose, token, now).is_some()
+        };
+        assert!(hit(&state, "service", Purpose::Access, b"token", 99));
+        assert!(!hit(&state, "service", Purpose::Access, b"token", 100));
+        assert!(!hit(&state, "servicf", Purpose::Access, b"token", 99));
+        assert!(!hit(&state, "service", Purpose::Refresh, b"token", 99));
+        assert!(!hit(&state, "service", Purpose::Access, b"tokem", 99));
+        let other = RegistryState::with_keys(RegistryId::new(2), false, &[]);
+        assert!(!hit(&other, "service", Purpose::Access, b"token", 99));
+        state.generation += 1;
+        assert!(!hit(&state, "service", Purpose::Access, b"token", 99));
+    }
+}

@@ -378,3 +378,7 @@ fn common_claims(
         tenant: None,
     }
 }
+
+#[cfg(test)]
+#[path = "tokens_tests.rs"]
+mod tests;
