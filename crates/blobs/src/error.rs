@@ -16,8 +16,8 @@ pub enum Operation {
     Write,
     /// Change of a file's length.
     SetLength,
-    /// Ask the kernel to begin writing dirty pages, without waiting.
-    StartWriteback,
+    /// Ask the kernel to begin writing dirty pages and forget clean ones, without waiting.
+    WriteBack,
     /// `fdatasync`: wait until a file's bytes and length are durable.
     SyncData,
     /// `rename` within the file system.
@@ -44,7 +44,7 @@ impl Operation {
         Self::Read,
         Self::Write,
         Self::SetLength,
-        Self::StartWriteback,
+        Self::WriteBack,
         Self::SyncData,
         Self::Rename,
         Self::SyncDirectory,
@@ -63,7 +63,7 @@ impl Operation {
             Self::Read => "read",
             Self::Write => "write",
             Self::SetLength => "set length",
-            Self::StartWriteback => "start write-back",
+            Self::WriteBack => "write back",
             Self::SyncData => "sync data",
             Self::Rename => "rename",
             Self::SyncDirectory => "sync directory",
@@ -134,7 +134,10 @@ impl Error {
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
             | io::ErrorKind::FileTooLarge => Self::OutOfSpace,
-            io::ErrorKind::NotFound => Self::NotFound,
+            // Elsewhere a missing name is a missing directory, which no client could have asked for.
+            io::ErrorKind::NotFound if matches!(op, Operation::Open | Operation::Stat) => {
+                Self::NotFound
+            }
             _ => Self::Io { op, source },
         }
     }

@@ -11,12 +11,16 @@
 //! Deliberately absent: reading blobs into responses (the caller gets an open file), caching, quotas and garbage
 //! collection.
 
+mod disk;
+mod disk_store;
 mod error;
 mod hasher;
 mod location;
 mod memory;
 mod store;
 
+pub use disk::{Disk, DiskFile, FileStat, Names, RealDisk};
+pub use disk_store::{DiskOptions, DiskStore};
 pub use error::{Error, Operation};
 pub use hasher::{Hasher, StateError};
 pub use location::{Location, LocationError};

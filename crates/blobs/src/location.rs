@@ -62,11 +62,10 @@ impl Location {
             return Err(LocationError);
         };
         let algorithm = Algorithm::parse(algorithm).ok_or(LocationError)?;
-        let (digest, _) = parse_name(algorithm, name).ok_or(LocationError)?;
+        parse_name(algorithm, name).ok_or(LocationError)?;
         if !is_prefix(prefix) || !name.starts_with(fan) || fan.len() != 2 {
             return Err(LocationError);
         }
-        debug_assert_eq!(digest.algorithm(), algorithm);
         Ok(Self(text.into()))
     }
 
