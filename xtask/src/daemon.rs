@@ -30,7 +30,7 @@ impl Daemon {
         log: &Path,
     ) -> Result<Self> {
         let file = File::options().create(true).append(true).open(log)?;
-        let mut command = bound_to_us(program.as_ref(), "TERM");
+        let mut command = bound_to_us(program.as_ref());
         let child = command
             .args(args)
             .envs(vars.iter().map(|(key, value)| (key, value)))

@@ -38,7 +38,7 @@ pub(crate) struct Output {
 impl Cmd {
     pub(crate) fn new(program: impl AsRef<OsStr>) -> Self {
         Self {
-            command: bound_to_us(program.as_ref(), "KILL"),
+            command: bound_to_us(program.as_ref()),
             shown: program.as_ref().to_string_lossy().into_owned(),
             stdin: None,
             timeout: DEFAULT_TIMEOUT,
@@ -221,16 +221,12 @@ pub(crate) fn which(program: &str) -> Option<PathBuf> {
         .find(|file| fs::metadata(file).is_ok_and(|m| m.is_file()))
 }
 
-pub(crate) fn bound_to_us(program: &OsStr, death_signal: &str) -> Command {
+pub(crate) fn bound_to_us(program: &OsStr) -> Command {
     static SETPRIV: LazyLock<Option<PathBuf>> = LazyLock::new(|| which("setpriv"));
     match SETPRIV.as_ref() {
         Some(setpriv) => {
             let mut command = Command::new(setpriv);
-            command
-                .arg("--pdeathsig")
-                .arg(death_signal)
-                .arg("--")
-                .arg(program);
+            command.args(["--pdeathsig", "TERM", "--"]).arg(program);
             command
         }
         None => Command::new(program),

@@ -89,6 +89,13 @@ impl Results {
         self.add(group, name, Outcome::NotRun(why.to_owned()), 0.0);
     }
 
+    /// How many cases of a group there are, and how many of them failed.
+    pub(crate) fn tally(&self, group: &str) -> (usize, usize) {
+        let cases = self.cases.iter().filter(|case| case.group == group);
+        let sum = self.sum(|case| case.group == group);
+        (cases.count(), sum.failed)
+    }
+
     fn add(&mut self, group: &str, name: &str, outcome: Outcome, seconds: f64) -> bool {
         match &outcome {
             Outcome::Passed => println!("  ok       {group}: {name}  ({seconds:.1} s)"),

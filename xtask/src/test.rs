@@ -241,6 +241,14 @@ fn count(output: &str) -> (usize, usize) {
 }
 
 fn real_clients(results: &mut Results) {
+    let built = match results.tally("release") {
+        (0, _) => build_release(results),
+        (_, failed) => failed == 0,
+    };
+    if !built {
+        results.case("clients", "start", || bail!("there is no release binary"));
+        return;
+    }
     let mut suites = Results::new();
     let run = clients::run_all(&release_binary(), &[], &mut suites);
     results.append(suites);

@@ -41,7 +41,7 @@ impl Server {
             host: format!("127.0.0.1:{}", free_port()?),
             https_host: format!("127.0.0.1:{}", free_port()?),
             password,
-            ca: data.join("ca.crt"),
+            ca: data.join("tls/ca.crt"),
         };
         let log = workspace::output_dir()?.join("logs/server.log");
         fs::create_dir_all(log.parent().context("no folder")?)?;
