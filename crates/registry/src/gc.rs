@@ -22,6 +22,7 @@ mod trust;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lazuli_blobs::BoxFuture;
 use tokio::sync::Mutex;
 
 use crate::leases::{Lease, LeaseError};
@@ -34,8 +35,43 @@ use janitor::Janitor;
 /// The name of the lease.
 const LEASE: &str = "gc";
 
+/// A moment in a run at which others may act before it goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Rows were read that seem due; the transaction that looks again and acts comes next.
+    Found,
+    /// Rows were deleted; their files come next.
+    Deleted,
+    /// A batch is done.
+    Rest,
+}
+
+/// What happens at the moments of a run: nothing, but for a rest after each batch. Tests let others act.
+pub trait Pace: Send + Sync {
+    /// The run goes on when the future is ready.
+    fn at(&self, moment: Moment) -> BoxFuture<'_, ()>;
+}
+
+/// Rests after each batch.
+struct Resting(Duration);
+
+impl Pace for Resting {
+    fn at(&self, moment: Moment) -> BoxFuture<'_, ()> {
+        let rest = if moment == Moment::Rest {
+            self.0
+        } else {
+            Duration::ZERO
+        };
+        Box::pin(async move {
+            if !rest.is_zero() {
+                tokio::time::sleep(rest).await;
+            }
+        })
+    }
+}
+
 /// How garbage collection works.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub struct Options {
     /// Time between two runs.
     pub interval: Duration,
@@ -43,8 +79,8 @@ pub struct Options {
     pub condemned_for: Duration,
     /// Rows handled in one transaction: bounds how long other writers wait.
     pub batch: u32,
-    /// Rest after each transaction.
-    pub pause: Duration,
+    /// What happens between transactions.
+    pub pace: Arc<dyn Pace>,
     /// How long the work lease is held without renewal.
     pub lease: Duration,
     /// Time between two walks of the janitor.
@@ -60,7 +96,7 @@ impl Options {
             interval: Duration::from_secs(60),
             condemned_for: lease,
             batch: 64,
-            pause: Duration::from_millis(10),
+            pace: Arc::new(Resting(Duration::from_millis(10))),
             lease: Duration::from_secs(60),
             walk_interval: Duration::from_secs(6 * 3600),
             orphan_age: Duration::from_secs(24 * 3600),
@@ -190,10 +226,12 @@ impl<'a> Work<'a> {
         if self.lease.remaining() < self.inner.options.lease / 2 {
             self.lease.renew().await.map_err(lost)?;
         }
-        if !self.inner.options.pause.is_zero() {
-            tokio::time::sleep(self.inner.options.pause).await;
-        }
+        self.at(Moment::Rest).await;
         Ok(())
+    }
+
+    async fn at(&self, moment: Moment) {
+        self.inner.options.pace.at(moment).await;
     }
 
     async fn record(&mut self) -> Result<()> {

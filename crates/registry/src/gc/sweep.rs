@@ -6,7 +6,7 @@ use lazuli_blobs::Location;
 use lazuli_db::Tx;
 use lazuli_wire::oci::{Digest, RepositoryName};
 
-use super::{Inner, Work, micros, sql};
+use super::{Inner, Moment, Work, micros, sql};
 use crate::cache::Change;
 use crate::{Registry, Result, blobs};
 
@@ -56,6 +56,7 @@ impl Work<'_> {
             if due.is_empty() {
                 return Ok(());
             }
+            self.at(Moment::Found).await;
             let fences = close_fences(&self.inner.registry, &due);
             let verdicts = registry
                 .db
@@ -98,11 +99,13 @@ impl Work<'_> {
                 return Ok(());
             }
             self.run.examined += due.len() as u64;
+            self.at(Moment::Found).await;
             let deleted = db
                 .write(move |tx| delete_blobs(tx, &due, cutoff, now))
                 .await?;
             self.run.deleted += deleted.blobs;
             self.run.freed_bytes += deleted.inline_bytes;
+            self.at(Moment::Deleted).await;
             self.pause().await?;
         }
     }
@@ -157,6 +160,7 @@ impl Work<'_> {
                 return Ok(());
             };
             after = last.id.as_bytes().to_vec();
+            self.at(Moment::Found).await;
             for upload in due {
                 // A request that is still receiving bytes keeps its session.
                 let Some(_active) = registry.sessions.activate(upload.id) else {
