@@ -423,7 +423,53 @@ async fn what_a_crashed_sequencer_left_is_numbered_by_the_next(f: Fixture) {
     assert_eq!(read_all(&log).await.len(), 11);
 }
 
+/// Appends from many tasks that share nothing; returns how often a transaction was repeated.
+async fn append_apart(f: &Arc<Fixture>, log: &Arc<Log>) -> u64 {
+    let before = f.db.stats().retries;
+    let writers: Vec<_> = (0..8)
+        .map(|_| {
+            let (f, log) = (f.clone(), log.clone());
+            tokio::spawn(async move {
+                for _ in 0..100 {
+                    let context = log.context("admin", "request");
+                    let operation = setting("name", "value");
+                    f.db.write(move |tx| {
+                        operations::append(tx, &context, 1, None, &operation, None)
+                    })
+                    .await
+                    .unwrap();
+                    log.committed();
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    f.db.stats().retries - before
+}
+
+async fn numbering_does_not_make_writers_collide(f: Fixture) {
+    let f = Arc::new(f);
+    let log = Log::open(f.db.clone(), f.clock.clone(), 1, 42)
+        .await
+        .unwrap();
+    let options = Options {
+        batch: 16,
+        ..fast()
+    };
+    let sequencer = tokio::spawn(Sequencer::new(&log, "s", options).run());
+    let repeated = append_apart(&f, &log).await;
+    while log.newest_sequence().await.unwrap() < 800 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    sequencer.abort();
+    println!("800 operations, {repeated} repetitions");
+    assert!(repeated < 80, "{repeated} of 800 were repeated");
+}
+
 on_both_engines!(
+    numbering_does_not_make_writers_collide,
     numbers_are_gapless_causal_and_given_once_under_concurrent_writers,
     nodes_with_skewed_clocks_keep_causal_order,
     operations_come_back_as_they_were_appended,

@@ -41,9 +41,17 @@ impl Janitor {
         let mut lister = work.inner.registry.inner.store.list();
         while let Some(batch) = lister.next().await? {
             let unknown = unknown_blobs(work, batch).await?;
-            let (again, first): (Vec<_>, Vec<_>) = unknown
+            let room = MAX_SUSPECTS.saturating_sub(met.len());
+            met.extend(
+                unknown
+                    .iter()
+                    .take(room)
+                    .map(|entry| entry.location.clone()),
+            );
+            let again = unknown
                 .into_iter()
-                .partition(|entry| self.suspects.contains(&entry.location));
+                .filter(|entry| self.suspects.contains(&entry.location))
+                .collect();
             for entry in without_session(work, again).await? {
                 tracing::warn!(location = %entry.location, size = entry.size, "removing a file that no row knows");
                 work.inner.registry.forget_file(&entry.location);
@@ -53,15 +61,10 @@ impl Janitor {
                     .store
                     .remove(&entry.location)
                     .await?;
+                met.remove(&entry.location);
                 work.run.deleted += 1;
                 work.run.freed_bytes += entry.size;
             }
-            met.extend(
-                first
-                    .into_iter()
-                    .map(|entry| entry.location)
-                    .take(MAX_SUSPECTS - met.len().min(MAX_SUSPECTS)),
-            );
             work.pause().await?;
         }
         let mut lister = work.inner.registry.inner.store.list_uploads();
