@@ -4,18 +4,24 @@ pub(crate) mod sql;
 
 use std::sync::Arc;
 
-use lazuli_identity::{Delete, Pull, RepositoryAccess};
+use lazuli_identity::{Delete, MetadataRead, Permission, Pull, RepositoryAccess};
 use lazuli_wire::oci::{Reference, Tag};
 
 use crate::cache::{Change, PageKey};
 use crate::listing::{Page, PageRequest};
 use crate::{Error, Registry, Result, operations, repositories};
 
+/// A permission with which the names in a repository may be read.
+pub trait Lists: Permission {}
+
+impl Lists for Pull {}
+impl Lists for MetadataRead {}
+
 impl Registry {
     /// A page of a repository's tags, in byte order.
     pub async fn tags(
         &self,
-        access: &RepositoryAccess<Pull>,
+        access: &RepositoryAccess<impl Lists>,
         request: PageRequest<'_>,
     ) -> Result<Arc<Page>> {
         let registry = access.registry().get();
