@@ -17,7 +17,7 @@ use crate::limits::Limits;
 
 /// A response body. Its length is always known.
 #[derive(Debug, Default)]
-pub struct Body {
+pub(crate) struct Body {
     content: Content,
     exchange: Option<Box<Exchange>>,
     connection: Option<Arc<Connection>>,
@@ -33,12 +33,12 @@ enum Content {
 
 impl Body {
     /// No bytes.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self::default()
     }
 
     /// Bytes held in memory.
-    pub fn full(bytes: impl Into<Bytes>) -> Self {
+    pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         let content = if bytes.is_empty() {
             Content::Empty
@@ -49,7 +49,7 @@ impl Body {
     }
 
     /// Bytes of a file.
-    pub fn file(file: FileBody) -> Self {
+    pub(crate) fn file(file: FileBody) -> Self {
         Self::of(Content::File(Box::new(file)))
     }
 
@@ -62,7 +62,7 @@ impl Body {
     }
 
     /// Bytes still to come.
-    pub fn remaining(&self) -> u64 {
+    pub(crate) fn remaining(&self) -> u64 {
         match &self.content {
             Content::Empty => 0,
             Content::Full(bytes) => bytes.len() as u64,
@@ -150,7 +150,7 @@ impl Drop for Body {
 
 /// Why a request body cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum BodyError {
+pub(crate) enum BodyError {
     /// There is more than allowed.
     #[error("the request body is larger than {limit} bytes")]
     TooLarge {
@@ -167,13 +167,14 @@ pub enum BodyError {
 
 /// A request body: bounded in length and in the time it may take.
 #[derive(Debug)]
-pub struct RequestBody {
+pub(crate) struct RequestBody {
     inner: Incoming,
     connection: Arc<Connection>,
     announced: Option<u64>,
     received: u64,
     limit: u64,
     is_over: bool,
+    has_stalled: bool,
     /// Milliseconds spent waiting for the client, and bytes that came, since the last look at its speed.
     waited: u64,
     came: u64,
@@ -191,6 +192,7 @@ impl RequestBody {
             announced,
             received: 0,
             limit: u64::MAX,
+            has_stalled: false,
             waited: 0,
             came: 0,
             period: limits.body_stall.as_millis() as u64,
@@ -199,17 +201,22 @@ impl RequestBody {
     }
 
     /// The length the client announced, in bytes; `None` for a chunked body.
-    pub fn announced(&self) -> Option<u64> {
+    pub(crate) fn announced(&self) -> Option<u64> {
         self.announced
     }
 
     /// Whether nothing is left to read.
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.is_over
     }
 
+    /// Whether a read failed because the client was too slow.
+    pub(crate) fn has_stalled(&self) -> bool {
+        self.has_stalled
+    }
+
     /// Sets the most bytes that may come; fails at once if the client announced more.
-    pub fn set_limit(&mut self, limit: u64) -> Result<(), BodyError> {
+    pub(crate) fn set_limit(&mut self, limit: u64) -> Result<(), BodyError> {
         self.limit = limit;
         match self.announced {
             Some(announced) if announced > limit => Err(BodyError::TooLarge { limit }),
@@ -218,12 +225,15 @@ impl RequestBody {
     }
 
     /// The next bytes, never empty; `None` at the end.
-    pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
+    pub(crate) async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
     /// The next bytes, never empty; `None` at the end.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+    pub(crate) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BodyError>>> {
         loop {
             if self.is_over {
                 return Poll::Ready(None);
@@ -231,6 +241,7 @@ impl RequestBody {
             let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
                 self.connection.await_body();
                 if self.connection.orders() & order::BODY_STALLED != 0 {
+                    self.has_stalled = true;
                     return Poll::Ready(Some(Err(BodyError::Stalled)));
                 }
                 return Poll::Pending;
@@ -261,6 +272,7 @@ impl RequestBody {
         }
         if self.waited > self.period {
             if self.came < self.minimum && !self.is_over {
+                self.has_stalled = true;
                 return Err(BodyError::Stalled);
             }
             (self.waited, self.came) = (0, 0);
@@ -269,7 +281,7 @@ impl RequestBody {
     }
 
     /// The whole body, if it is at most `limit` bytes.
-    pub async fn collect(&mut self, limit: u64) -> Result<Bytes, BodyError> {
+    pub(crate) async fn collect(&mut self, limit: u64) -> Result<Bytes, BodyError> {
         self.set_limit(limit)?;
         // Copied even when it came in one piece: that would keep the whole receive buffer alive. Room is made for
         // what was announced only as far as a small body goes, because an announcement costs the client nothing.

@@ -149,10 +149,6 @@ impl Connection {
         self.write_blocked_since.store(since, Relaxed);
     }
 
-    pub(crate) fn is_write_blocked(&self) -> bool {
-        self.write_blocked_since.load(Relaxed) != 0
-    }
-
     /// The handler waits for bytes of the request body. Waiting again does not restart the time.
     pub(crate) fn await_body(&self) {
         if self.body_awaited_since.load(Relaxed) == 0 {

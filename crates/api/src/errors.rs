@@ -15,16 +15,16 @@ use crate::limits::TryLater;
 
 /// An error answer. Boxed, so that results stay small.
 #[derive(Debug)]
-pub struct Refusal(Box<Response<Body>>);
+pub(crate) struct Refusal(Box<Response<Body>>);
 
 impl Refusal {
     /// An answer with one error and its code's own message.
-    pub fn new(status: StatusCode, code: ErrorCode) -> Self {
+    pub(crate) fn new(status: StatusCode, code: ErrorCode) -> Self {
         Self::with(status, code, code.message(), None)
     }
 
     /// An answer with one error.
-    pub fn with(
+    pub(crate) fn with(
         status: StatusCode,
         code: ErrorCode,
         message: impl Display,
@@ -35,12 +35,12 @@ impl Refusal {
     }
 
     /// An answer with several errors.
-    pub fn many(status: StatusCode, errors: &[(ErrorCode, &str, Option<Value>)]) -> Self {
+    pub(crate) fn many(status: StatusCode, errors: &[(ErrorCode, &str, Option<Value>)]) -> Self {
         Self::json(status, error_body(errors))
     }
 
     /// 401 with a challenge, and what the request needs in the body.
-    pub fn unauthorized(challenge: &Challenge) -> Self {
+    pub(crate) fn unauthorized(challenge: &Challenge) -> Self {
         let body = unauthorized_body(challenge.scope.as_ref());
         let value = HeaderValue::try_from(challenge.header_value());
         // A login server and a scope are printable, so there is always a challenge.
@@ -51,7 +51,7 @@ impl Refusal {
     }
 
     /// 400 for a request that means different things to different readers, or nothing. The connection is closed.
-    pub fn malformed(message: &'static str) -> Self {
+    pub(crate) fn malformed(message: &'static str) -> Self {
         Self::with(
             StatusCode::BAD_REQUEST,
             ErrorCode::Unsupported,
@@ -62,7 +62,7 @@ impl Refusal {
     }
 
     /// 405 with the methods there are.
-    pub fn method_not_allowed(allow: &'static str) -> Self {
+    pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
         let message = format!("the endpoint has these methods: {allow}");
         Self::with(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -74,7 +74,7 @@ impl Refusal {
     }
 
     /// 404 for a path that is no endpoint.
-    pub fn no_endpoint() -> Self {
+    pub(crate) fn no_endpoint() -> Self {
         Self::with(
             StatusCode::NOT_FOUND,
             ErrorCode::Unsupported,
@@ -84,7 +84,7 @@ impl Refusal {
     }
 
     /// 500. What happened is in the log, under the request's identifier.
-    pub fn internal() -> Self {
+    pub(crate) fn internal() -> Self {
         Self::with(
             StatusCode::INTERNAL_SERVER_ERROR,
             ErrorCode::Unsupported,
@@ -93,8 +93,19 @@ impl Refusal {
         )
     }
 
-    /// 503: trying again later helps.
-    pub fn unavailable(after: u32, message: &str) -> Self {
+    /// 429: the caller has to wait, in seconds.
+    pub(crate) fn too_many(message: &str, after: u32) -> Self {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        Self::with(status, ErrorCode::TooManyRequests, message, None).retry_after(after)
+    }
+
+    /// 503: the server has too much to do.
+    pub(crate) fn overloaded(later: TryLater) -> Self {
+        Self::unavailable(later.after, "the registry is busy; try again shortly")
+    }
+
+    /// 503: trying again later helps, in seconds.
+    pub(crate) fn unavailable(after: u32, message: &str) -> Self {
         Self::with(
             StatusCode::SERVICE_UNAVAILABLE,
             ErrorCode::TooManyRequests,
@@ -105,28 +116,29 @@ impl Refusal {
     }
 
     /// Adds a header.
-    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.headers_mut().insert(name, value);
         self
     }
 
     /// Adds `Retry-After`, in seconds.
-    pub fn retry_after(self, seconds: u32) -> Self {
+    pub(crate) fn retry_after(self, seconds: u32) -> Self {
         self.header(RETRY_AFTER, seconds.into())
     }
 
     /// Closes the connection after the answer.
-    pub fn closing(self) -> Self {
+    pub(crate) fn closing(self) -> Self {
         self.header(CONNECTION, HeaderValue::from_static("close"))
     }
 
     /// The status.
-    pub fn status(&self) -> StatusCode {
+    #[cfg(test)]
+    pub(crate) fn status(&self) -> StatusCode {
         self.0.status()
     }
 
     /// The answer.
-    pub fn into_response(self) -> Response<Body> {
+    pub(crate) fn into_response(self) -> Response<Body> {
         *self.0
     }
 
@@ -142,8 +154,7 @@ impl Refusal {
 impl From<TryLater> for Refusal {
     /// 429 with the time to wait.
     fn from(later: TryLater) -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests)
-            .retry_after(later.after)
+        Self::too_many(ErrorCode::TooManyRequests.message(), later.after)
     }
 }
 

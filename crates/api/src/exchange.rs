@@ -62,10 +62,6 @@ impl Exchange {
         &self.connection
     }
 
-    pub(crate) fn observed(&self) -> &Arc<Observed> {
-        &self.observed
-    }
-
     /// What the request is for.
     pub(crate) fn set_endpoint(&mut self, endpoint: Endpoint) {
         self.endpoint = endpoint;

@@ -28,7 +28,7 @@ const READ_AHEAD: u64 = 4 << 20;
 
 /// A range of a file, on its way to a client.
 #[derive(Debug)]
-pub struct FileBody {
+pub(crate) struct FileBody {
     file: Arc<File>,
     offset: u64,
     end: u64,
@@ -41,7 +41,7 @@ pub struct FileBody {
 
 impl FileBody {
     /// The bytes of `file` from `offset` to `end` (exclusive). They must exist: a shorter file is an error then.
-    pub fn new(file: Arc<File>, offset: u64, end: u64, pool: &BufferPool) -> Self {
+    pub(crate) fn new(file: Arc<File>, offset: u64, end: u64, pool: &BufferPool) -> Self {
         Self {
             file,
             offset,
@@ -54,12 +54,12 @@ impl FileBody {
     }
 
     /// Bytes still to come.
-    pub fn remaining(&self) -> u64 {
+    pub(crate) fn remaining(&self) -> u64 {
         self.end - self.offset
     }
 
     /// The next bytes, `None` at the end. After an error the body is spent.
-    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+    pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         if let Some(reading) = &mut self.reading {
             let result = ready!(Pin::new(reading).poll(cx));
             self.reading = None;

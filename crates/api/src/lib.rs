@@ -4,6 +4,7 @@
 //! registry crate and identities in the identity crate; this is the only crate besides the portal that knows status codes.
 
 mod access_log;
+mod api;
 mod body;
 mod connections;
 mod errors;
@@ -16,6 +17,7 @@ mod host;
 mod hygiene;
 mod limits;
 mod metrics;
+mod oci;
 mod pool;
 mod rate;
 mod request_id;
@@ -24,7 +26,10 @@ mod server;
 mod service;
 mod stream;
 mod tls;
+mod token;
+mod token_plane;
 
+pub use api::{Api, ApiOptions, Collector, MetricsAccess, serve};
 pub use headers::Cors;
 pub use health::{Check, Health};
 pub use limits::{Limits, Rate};

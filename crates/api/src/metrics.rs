@@ -281,6 +281,50 @@ impl Exposition {
     }
 }
 
+/// Adds what the database has done.
+pub(crate) fn render_database(out: &mut Exposition, stats: &lazuli_db::Stats) {
+    let counters = [
+        (
+            "lazuli_db_commits",
+            "Commits, each of one or more write transactions.",
+            stats.commits,
+        ),
+        (
+            "lazuli_db_transactions",
+            "Write transactions that took effect.",
+            stats.transactions,
+        ),
+        ("lazuli_db_reads", "Read transactions.", stats.reads),
+        (
+            "lazuli_db_retries",
+            "Transactions that were repeated.",
+            stats.retries,
+        ),
+        (
+            "lazuli_db_slow",
+            "Transactions that ran longer than 20 ms.",
+            stats.slow,
+        ),
+    ];
+    for (name, help, value) in counters {
+        out.family(name, "counter", help);
+        out.sample("_total", &[], value as f64);
+    }
+    out.family(
+        "lazuli_db_queue",
+        "gauge",
+        "Transactions waiting for a thread.",
+    );
+    out.sample("", &[("kind", "write")], stats.write_queue as f64);
+    out.sample("", &[("kind", "read")], stats.read_queue as f64);
+    out.family(
+        "lazuli_db_read_only",
+        "gauge",
+        "1 when writes are refused after a failed commit.",
+    );
+    out.sample("", &[], f64::from(u8::from(stats.read_only)));
+}
+
 /// Adds what the kernel says of this process: memory, processor time, open files.
 pub(crate) fn render_process(out: &mut Exposition) {
     let Some((cpu, resident)) = process_statistics() else {

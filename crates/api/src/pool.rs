@@ -6,14 +6,14 @@ use std::task::{Context, Waker};
 
 /// Size of a pooled buffer, in bytes. As large as the connection's write buffer, so that a connection holds one at a
 /// time, and small enough that it is still in the second-level cache when it is sent.
-pub const CHUNK: usize = 256 << 10;
+pub(crate) const CHUNK: usize = 256 << 10;
 
 /// Up to this size a buffer is made for the purpose, in bytes.
 const SMALL: usize = 32 << 10;
 
 /// A bounded supply of buffers. Cloning shares.
 #[derive(Debug, Clone)]
-pub struct BufferPool(Arc<Inner>);
+pub(crate) struct BufferPool(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -31,7 +31,7 @@ impl Default for BufferPool {
 
 impl BufferPool {
     /// A pool that lends at most `most_lent` buffers of [`CHUNK`] bytes and keeps at most `most_kept` unused ones.
-    pub fn new(most_lent: usize, most_kept: usize) -> Self {
+    pub(crate) fn new(most_lent: usize, most_kept: usize) -> Self {
         Self(Arc::new(Inner {
             free: Mutex::default(),
             lent: AtomicUsize::new(0),

@@ -134,24 +134,32 @@ impl Scheme {
 
 /// The registry a request is for, as its client reached it.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Site {
+pub(crate) struct Site {
     /// The registry.
-    pub registry: RegistryId,
-    /// The login server: `host[:port]`.
-    pub login_server: String,
+    pub(crate) registry: RegistryId,
+    /// The login server: `host[:port]`, in lower case.
+    pub(crate) login_server: String,
     /// How the client reached it.
-    pub scheme: Scheme,
+    pub(crate) scheme: Scheme,
+    /// Whether clients should be told to use nothing but HTTPS for this host name. Not for addresses and `localhost`,
+    /// where other programs answer on other ports.
+    pub(crate) is_strict: bool,
 }
 
 impl Site {
-    /// Whether clients should be told to use nothing but HTTPS for this host name. Not for addresses and `localhost`,
-    /// where other programs answer on other ports.
-    pub(crate) fn is_strict(&self) -> bool {
-        let host = Authority::parse(&self.login_server).map_or("", |authority| authority.host);
-        self.scheme == Scheme::Https
+    fn new(registry: RegistryId, dialled: &str, scheme: Scheme) -> Self {
+        let login_server = dialled.to_ascii_lowercase();
+        let host = Authority::parse(&login_server).map_or("", |authority| authority.host);
+        let is_strict = scheme == Scheme::Https
             && !host.starts_with('[')
             && host.parse::<IpAddr>().is_err()
-            && host.rsplit('.').next() != Some("localhost")
+            && host.rsplit('.').next() != Some("localhost");
+        Self {
+            registry,
+            login_server,
+            scheme,
+            is_strict,
+        }
     }
 }
 
@@ -167,7 +175,7 @@ struct Directory {
 
 /// Finds registries.
 #[derive(Debug)]
-pub struct Resolver {
+pub(crate) struct Resolver {
     options: ResolverOptions,
     directory: ArcSwap<Directory>,
     /// Grows with each new directory.
@@ -176,7 +184,7 @@ pub struct Resolver {
 
 impl Resolver {
     /// A resolver that knows no registry yet but the default one.
-    pub fn new(options: ResolverOptions) -> Self {
+    pub(crate) fn new(options: ResolverOptions) -> Self {
         Self {
             options,
             directory: ArcSwap::default(),
@@ -185,7 +193,7 @@ impl Resolver {
     }
 
     /// Takes over how all registries are found.
-    pub fn update(&self, registries: impl IntoIterator<Item = HostedRegistry>) {
+    pub(crate) fn update(&self, registries: impl IntoIterator<Item = HostedRegistry>) {
         let mut directory = Directory::default();
         for registry in registries {
             for host in registry.hosts {
@@ -266,16 +274,10 @@ impl Resolver {
             .or(self.options.default_registry)
             .ok_or_else(Refusal::no_endpoint)?;
         Ok(match &self.options.public_url {
-            Some(url) if Some(registry) == self.options.default_registry => Site {
-                registry,
-                login_server: url.authority.clone(),
-                scheme: url.scheme,
-            },
-            _ => Site {
-                registry,
-                login_server: dialled.to_owned(),
-                scheme,
-            },
+            Some(url) if Some(registry) == self.options.default_registry => {
+                Site::new(registry, &url.authority, url.scheme)
+            }
+            _ => Site::new(registry, dialled, scheme),
         })
     }
 

@@ -77,7 +77,7 @@ fn without_a_default_unknown_hosts_have_nothing() {
 fn the_login_server_is_what_was_dialled() {
     let resolver = resolver(ResolverOptions::default());
     let site = site(&resolver, &[("host", "Registry.local:5000")]);
-    assert_eq!(site.login_server, "Registry.local:5000");
+    assert_eq!(site.login_server, "registry.local:5000");
     assert_eq!(site.scheme, Scheme::Http);
     for bad in ["a b", "a\"b", "x@y", ""] {
         let refusal = resolver.find(bad, Scheme::Http, local());
@@ -164,14 +164,8 @@ fn networks_contain_their_addresses() {
 
 #[test]
 fn strict_transport_is_for_names_served_over_https() {
-    let strict = |login_server: &str, scheme| {
-        let site = Site {
-            registry: RegistryId::DEFAULT,
-            login_server: login_server.into(),
-            scheme,
-        };
-        site.is_strict()
-    };
+    let strict =
+        |login_server: &str, scheme| Site::new(RegistryId::DEFAULT, login_server, scheme).is_strict;
     assert!(strict("registry.example:5443", Scheme::Https));
     assert!(!strict("registry.example", Scheme::Http));
     for host in [

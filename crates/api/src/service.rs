@@ -35,11 +35,26 @@ pub(crate) struct Shell {
 
 /// What answers requests.
 pub(crate) trait App: Send + Sync + 'static {
+    /// What is already known of a request that has to wait.
+    type Pending: Send + 'static;
+
     /// Answers at once what needs no waiting. Most requests by far: they cost no task, no box and no queue.
-    fn answer_now(&self, request: &mut Received, client: &Client) -> Option<Response<Body>>;
+    fn answer_now(&self, request: &mut Received, client: &Client) -> Step<Self::Pending>;
 
     /// Answers the others. Dropped when the client goes away.
-    fn answer(&self, request: &mut Received) -> impl Future<Output = Response<Body>> + Send;
+    fn answer(
+        &self,
+        request: &mut Received,
+        pending: Self::Pending,
+    ) -> impl Future<Output = Response<Body>> + Send;
+}
+
+/// What can be said of a request without waiting.
+pub(crate) enum Step<P> {
+    /// Everything.
+    Done(Response<Body>),
+    /// This much; the rest takes waiting.
+    Later(P),
 }
 
 /// A request under way.
@@ -96,16 +111,19 @@ impl<A: App> Service<Request<Incoming>> for ConnectionService<A> {
             origin: self.shell.cors.origin(&received.parts.headers),
         };
         let ambiguous = self.seen.take_ambiguous_framing();
-        let now = match hygiene::check(&received.parts, ambiguous, &self.shell.limits) {
+        let step = match hygiene::check(&received.parts, ambiguous, &self.shell.limits) {
             Ok(()) => self.app.answer_now(&mut received, &self.client),
-            Err(refusal) => Some(refusal.into_response()),
+            Err(refusal) => Step::Done(refusal.into_response()),
         };
-        if let Some(response) = now {
-            return Answer::Now(Some(ending.finish(response, received, &self.shell)));
-        }
+        let pending = match step {
+            Step::Done(response) => {
+                return Answer::Now(Some(ending.finish(response, received, &self.shell)));
+            }
+            Step::Later(pending) => pending,
+        };
         let (app, shell) = (self.app.clone(), self.shell.clone());
         Answer::Later(Box::pin(async move {
-            let response = app.answer(&mut received).await;
+            let response = app.answer(&mut received, pending).await;
             if !received.body.is_over() && !received.has_to_close(&response) {
                 received.body.discard_short().await;
             }

@@ -17,7 +17,7 @@ use crate::limits::Limits;
 use crate::metrics::{Exposition, Metrics};
 use crate::pool::BufferPool;
 use crate::request_id::RequestIds;
-use crate::service::Received;
+use crate::service::{Received, Step};
 
 const LARGE: usize = 24 << 20;
 
@@ -27,18 +27,20 @@ struct TestApp {
 }
 
 impl App for TestApp {
-    fn answer_now(&self, request: &mut Received, _: &Client) -> Option<Response<Body>> {
+    type Pending = ();
+
+    fn answer_now(&self, request: &mut Received, _: &Client) -> Step<()> {
         match request.parts.uri.path() {
-            "/now" => Some(Response::new(Body::full("hello"))),
+            "/now" => Step::Done(Response::new(Body::full("hello"))),
             "/file" => {
                 let body = FileBody::new(self.file.clone(), 0, LARGE as u64, &self.pool);
-                Some(Response::new(Body::file(body)))
+                Step::Done(Response::new(Body::file(body)))
             }
-            _ => None,
+            _ => Step::Later(()),
         }
     }
 
-    async fn answer(&self, request: &mut Received) -> Response<Body> {
+    async fn answer(&self, request: &mut Received, (): ()) -> Response<Body> {
         match request.parts.uri.path() {
             "/refuse" => Refusal::no_endpoint().into_response(),
             "/slow" => {
