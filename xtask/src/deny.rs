@@ -5,7 +5,8 @@ use anyhow::Result;
 use crate::exec::which;
 use crate::workspace;
 
-pub(crate) fn run() -> Result<bool> {
+/// Runs all of its checks, or the named ones (`bans`, `licenses`, `sources`, `advisories`).
+pub(crate) fn run(checks: &[String]) -> Result<bool> {
     if which("cargo-deny").is_none() {
         println!("cargo-deny is not installed: cargo install --locked cargo-deny");
         println!("licences and bans are also checked, without it, by: cargo xtask tidy");
@@ -13,6 +14,7 @@ pub(crate) fn run() -> Result<bool> {
     }
     let out = workspace::cargo()
         .args(["deny", "--workspace", "check"])
+        .args(checks)
         .timeout(600)
         .tee()?;
     Ok(out.status.success())

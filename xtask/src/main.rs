@@ -29,7 +29,7 @@ The project's own commands.
     cargo xtask tidy                     the house rules: sizes, layers, words, links, licences, generated documents
     cargo xtask clients [NAME]...        real clients against the release binary; --list shows them
     cargo xtask docs                     writes the generated documents
-    cargo xtask deny                     cargo-deny with deny.toml, if cargo-deny is installed
+    cargo xtask deny [CHECK]...          cargo-deny with deny.toml, if cargo-deny is installed
 
 `cargo xtask test` installs the Debian packages it needs when it runs as root, and says which ones are missing when it
 does not. With CI=true a client that cannot run is a failure.";
@@ -66,10 +66,7 @@ fn dispatch(args: &[String]) -> Result<bool> {
             no_arguments(rest)?;
             docs::write().map(|()| true)
         }
-        "deny" => {
-            no_arguments(rest)?;
-            deny::run()
-        }
+        "deny" => deny::run(rest),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
             Ok(true)

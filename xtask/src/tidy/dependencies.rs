@@ -25,9 +25,25 @@ pub(super) fn licences() -> Result<Vec<String>> {
 }
 
 pub(super) fn bans() -> Result<Vec<String>> {
-    let bans = banned_crates(&policy()?);
+    let bans = entries(&policy()?, "deny = [");
     anyhow::ensure!(!bans.is_empty(), "{POLICY} bans nothing");
     Ok(find_banned(&tree()?, &bans))
+}
+
+/// Every crate is there in one version, but for those that [`POLICY`] excuses; an excuse nobody needs goes.
+pub(super) fn duplicates() -> Result<Vec<String>> {
+    let excused: BTreeSet<String> = entries(&policy()?, "skip = [")
+        .into_iter()
+        .map(|entry| entry.name)
+        .collect();
+    let twice = in_several_versions(&tree()?);
+    let more = twice
+        .difference(&excused)
+        .map(|name| format!("{name} is built in several versions: cargo tree --duplicates"));
+    let fewer = excused
+        .difference(&twice)
+        .map(|name| format!("{name} is there once only: take it off the list in {POLICY}"));
+    Ok(more.chain(fewer).collect())
 }
 
 /// `Cargo.toml` promises that every direct dependency is explained in the architecture page.
@@ -80,6 +96,7 @@ fn explained(page: &str) -> BTreeSet<String> {
 struct Line {
     depth: usize,
     name: String,
+    version: String,
     licence: String,
 }
 
@@ -116,7 +133,8 @@ fn parse_tree(text: &str) -> Vec<Line> {
         .filter_map(|line| {
             let mut parts = line.split('\t');
             let depth = parts.next()?.parse().ok()?;
-            let name = parts.next()?.split(' ').next()?.to_owned();
+            let mut package = parts.next()?.split(' ').map(str::to_owned);
+            let (name, version) = (package.next()?, package.next()?);
             let licence = parts
                 .next()
                 .unwrap_or_default()
@@ -126,6 +144,7 @@ fn parse_tree(text: &str) -> Vec<Line> {
             Some(Line {
                 depth,
                 name,
+                version,
                 licence,
             })
         })
@@ -164,15 +183,20 @@ fn allowed_licences(policy: &str) -> Vec<String> {
         .collect()
 }
 
-/// Lines of the form `{ crate = "...", wrappers = ["..."], reason = "..." },`.
-fn banned_crates(policy: &str) -> Vec<Ban> {
+/// The lines `{ crate = "...", wrappers = ["..."], reason = "..." },` of a list.
+fn entries(policy: &str, list: &str) -> Vec<Ban> {
     let value = |line: &str, key: &str| {
         line.split(key)
             .nth(1)
             .and_then(|rest| quoted(rest).next().map(str::to_owned))
     };
-    policy
+    let lines = policy
+        .split(list)
+        .nth(1)
+        .unwrap_or_default()
         .lines()
+        .take_while(|line| !line.starts_with(']'));
+    lines
         .filter_map(|line| {
             let name = value(line, "crate = ")?;
             let wrappers = line
@@ -187,6 +211,19 @@ fn banned_crates(policy: &str) -> Vec<Ban> {
                 reason: value(line, "reason = ").unwrap_or_default(),
             })
         })
+        .collect()
+}
+
+fn in_several_versions(tree: &[Line]) -> BTreeSet<String> {
+    let packages: BTreeSet<(&str, &str)> = tree
+        .iter()
+        .map(|line| (line.name.as_str(), line.version.as_str()))
+        .collect();
+    let names: Vec<&str> = packages.iter().map(|(name, _)| *name).collect();
+    names
+        .windows(2)
+        .filter(|pair| pair[0] == pair[1])
+        .map(|pair| pair[0].to_owned())
         .collect()
 }
 
@@ -269,11 +306,22 @@ mod tests {
 
     #[test]
     fn a_ban_holds_except_for_its_wrappers() {
-        let bans = banned_crates("  { crate = \"bad\", wrappers = [\"w\"], reason = \"why\" },\n");
+        let bans = entries(
+            "deny = [\n  { crate = \"bad\", wrappers = [\"w\"], reason = \"why\" },\n]\n",
+            "deny = [",
+        );
         let tree = parse_tree("0\tours v1 (/x)\tMIT\n1\tw v1\tMIT\n2\tbad v2\tMIT\n");
         assert!(find_banned(&tree, &bans).is_empty());
         let tree = parse_tree("0\tours v1\tMIT\n1\tw v1\tMIT\n1\tbad v2\tMIT (*)\n");
         assert_eq!(find_banned(&tree, &bans), ["ours uses bad: why"]);
         assert_eq!(tree[2].licence, "MIT");
+    }
+
+    #[test]
+    fn versions_are_counted_once_each() {
+        let tree = parse_tree(
+            "0\ta v1\tMIT\n1\tb v1\tMIT\n1\tc v1\tMIT\n2\tb v2\tMIT\n1\tc v1\tMIT (*)\n",
+        );
+        assert_eq!(in_several_versions(&tree), BTreeSet::from(["b".to_owned()]));
     }
 }

@@ -22,6 +22,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("documentation links lead somewhere", links::check),
     ("licences are allowed", dependencies::licences),
     ("no banned crates", dependencies::bans),
+    ("every crate in one version", dependencies::duplicates),
     (
         "every dependency has its reason in ARCHITECTURE.md",
         dependencies::reasons,
