@@ -76,12 +76,15 @@ fn any_route() -> impl Strategy<Value = Route> {
 /// Escapes what Azure's clients escape: slashes in the name, colons in the last part.
 fn as_azure_writes_it(route: &Route) -> String {
     let path = route.to_string();
-    match route.name() {
-        Some(name) => path
-            .replacen(name.as_str(), &name.replace('/', "%2F"), 1)
-            .replace(':', "%3A"),
-        None => path,
-    }
+    let Some(name) = route.name() else {
+        return path;
+    };
+    let rest = path.strip_prefix(&format!("/v2/{name}")).unwrap();
+    format!(
+        "/v2/{}{}",
+        name.replace('/', "%2F"),
+        rest.replace(':', "%3A")
+    )
 }
 
 proptest! {
@@ -93,8 +96,6 @@ proptest! {
 
     #[test]
     fn a_route_with_an_encoded_name_is_the_same_route(route in any_route()) {
-        // Only in names that are not also a word before the name.
-        prop_assume!(route.name().is_none_or(|name| !"/v2/".contains(name.as_str())));
         let method = method(route.endpoint());
         prop_assert_eq!(Route::parse(&method, &as_azure_writes_it(&route)), Ok(route.clone()));
     }
