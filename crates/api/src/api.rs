@@ -28,7 +28,7 @@ use crate::service::{App, Client, Received, Shell, Step};
 use crate::token_plane;
 
 /// What a server is told by the configuration.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ApiOptions {
     /// Bounds on what clients may take.
     pub limits: Limits,
@@ -38,6 +38,20 @@ pub struct ApiOptions {
     pub cors: Cors,
     /// Who may read `/metrics`.
     pub metrics: MetricsAccess,
+    /// Whether manifests, tags and blobs may be deleted; 405 if not.
+    pub delete_enabled: bool,
+}
+
+impl Default for ApiOptions {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            resolver: ResolverOptions::default(),
+            cors: Cors::default(),
+            metrics: MetricsAccess::default(),
+            delete_enabled: true,
+        }
+    }
 }
 
 /// Who may read `/metrics`.
@@ -60,6 +74,7 @@ pub struct Api {
     pub(crate) registry: Registry,
     pub(crate) identity: Identity,
     pub(crate) limits: Limits,
+    pub(crate) delete_enabled: bool,
     pub(crate) buffers: BufferPool,
     pub(crate) uploads: Slots,
     pub(crate) body_memory: BodyMemory,
@@ -103,6 +118,7 @@ impl Api {
             resolver: Resolver::new(options.resolver),
             rate: limits.rate.map(RateLimiter::new),
             limits,
+            delete_enabled: options.delete_enabled,
             metrics: options.metrics,
             collectors: Vec::new(),
         }

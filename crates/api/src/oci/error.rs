@@ -1,5 +1,6 @@
 //! Outcomes as this plane tells them: the only place that gives them a status and a code.
 
+use http::request::Parts;
 use http::{Method, StatusCode};
 use lazuli_registry::Error;
 use lazuli_wire::oci::{ErrorCode, ManifestError, RouteError};
@@ -10,8 +11,14 @@ use crate::body::BodyError;
 use crate::errors::Refusal;
 
 /// The answer to a path that is no route.
-pub(super) fn route_refusal(error: RouteError, method: &Method) -> Refusal {
-    let is_read = matches!(*method, Method::GET | Method::HEAD);
+pub(super) fn route_refusal(error: RouteError, request: &Parts) -> Refusal {
+    let is_read = matches!(request.method, Method::GET | Method::HEAD);
+    let error = match error {
+        RouteError::HostilePath if has_hostile_reference(request.uri.path()) => {
+            RouteError::TagInvalid
+        }
+        other => other,
+    };
     let (status, code) = match error {
         RouteError::NotFound => return Refusal::no_endpoint(),
         RouteError::MethodNotAllowed { allow } => return Refusal::method_not_allowed(allow),
@@ -25,6 +32,15 @@ pub(super) fn route_refusal(error: RouteError, method: &Method) -> Refusal {
         RouteError::UploadUnknown => (StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown),
     };
     Refusal::with(status, code, error, None)
+}
+
+/// Whether it is the reference of a manifest that makes a path hostile, and not the name before it.
+fn has_hostile_reference(path: &str) -> bool {
+    path.rsplit_once('/').is_some_and(|(before, last)| {
+        before.ends_with("/manifests")
+            && !before.contains(['%', '\\'])
+            && last.contains(['%', '\\'])
+    })
 }
 
 /// The answer to a body that cannot be read.
@@ -119,23 +135,42 @@ fn missing_blobs(digests: &[lazuli_wire::oci::Digest]) -> Refusal {
             )
         })
         .collect();
-    Refusal::many(StatusCode::BAD_REQUEST, &errors)
+    Refusal::many(StatusCode::NOT_FOUND, &errors)
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
 
     #[test]
+    fn the_hostile_part_of_a_path_is_found() {
+        assert!(has_hostile_reference("/v2/a/manifests/%ff"));
+        assert!(has_hostile_reference("/v2/a/manifests/a\\b"));
+        assert!(!has_hostile_reference("/v2/%ff/manifests/v1"));
+        assert!(!has_hostile_reference("/v2/%ff/manifests/%ff"));
+        assert!(!has_hostile_reference("/v2/a/blobs/%ff"));
+    }
+
+    #[test]
     fn names_that_cannot_exist_are_unknown_to_readers_and_invalid_to_writers() {
-        let status = |error, method| route_refusal(error, &method).status().as_u16();
+        let status = |error, method| {
+            let (parts, ()) = http::Request::builder()
+                .method(method)
+                .uri("/v2/a/manifests/%ff")
+                .body(())
+                .unwrap()
+                .into_parts();
+            route_refusal(error, &parts).status().as_u16()
+        };
         assert_eq!(status(RouteError::TagInvalid, Method::GET), 404);
         assert_eq!(status(RouteError::TagInvalid, Method::PUT), 400);
         assert_eq!(status(RouteError::TagInvalid, Method::DELETE), 400);
         let malformed = RouteError::DigestInvalid { unsupported: false };
         assert_eq!(status(malformed, Method::GET), 400);
         assert_eq!(status(RouteError::UploadUnknown, Method::PATCH), 404);
-        assert_eq!(status(RouteError::HostilePath, Method::GET), 400);
+        assert_eq!(status(RouteError::HostilePath, Method::PUT), 400);
+        assert_eq!(status(RouteError::HostilePath, Method::GET), 404);
         let allow = RouteError::MethodNotAllowed { allow: "GET" };
         assert_eq!(status(allow, Method::PUT), 405);
     }

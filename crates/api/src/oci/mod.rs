@@ -66,10 +66,19 @@ pub(crate) fn begin(
         Err(RouteError::MethodNotAllowed { allow }) if *method == Method::OPTIONS => {
             return Ok(Step::Done(Cors::options(allow)));
         }
-        Err(error) => return Err(error::route_refusal(error, method)),
+        Err(error) => return Err(error::route_refusal(error, &request.parts)),
     };
     // The route was parsed for this method, so it has a permission.
     let permission = route.permission(method).ok_or_else(Refusal::no_endpoint)?;
+    if permission == Permission::Delete && !api.delete_enabled {
+        let is_blob = matches!(route, Route::Blob { .. });
+        let allow = if is_blob {
+            "GET, HEAD"
+        } else {
+            "GET, HEAD, PUT"
+        };
+        return Err(Refusal::method_not_allowed(allow));
+    }
     request.exchange.set_endpoint(endpoint(route.endpoint()));
     if let Some(name) = route.name() {
         request
