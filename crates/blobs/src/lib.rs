@@ -14,10 +14,14 @@
 mod disk;
 mod disk_store;
 mod error;
+#[cfg(any(test, feature = "testing"))]
+pub mod faulty;
 mod hasher;
 mod location;
 mod memory;
 mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod suite;
 
 pub use disk::{Disk, DiskFile, FileStat, Names, RealDisk};
 pub use disk_store::{DiskOptions, DiskStore};

@@ -114,10 +114,11 @@ impl MemoryStore {
     ) -> Result<Location, Error> {
         let location = Location::new(prefix, digest, upload)?;
         let mut state = self.state();
-        if !state.uploads.contains_key(&upload) && state.blobs.contains_key(&location) {
-            return Ok(location);
-        }
-        let found = idle(&mut state, upload)?.bytes.len() as u64;
+        let done = state.blobs.get(&location).map(|blob| blob.bytes.len());
+        let found = match done.filter(|_| !state.uploads.contains_key(&upload)) {
+            Some(length) => length,
+            None => idle(&mut state, upload)?.bytes.len(),
+        } as u64;
         if found != size {
             return Err(Error::Damaged {
                 expected: size,

@@ -283,3 +283,6 @@ impl Drop for Watch {
         self.sessions.disown(self.upload, self.number);
     }
 }
+
+#[cfg(test)]
+mod tests;

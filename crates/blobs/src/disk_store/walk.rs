@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use lazuli_wire::oci::{Algorithm, UploadId};
 
-use super::{blocking, places};
+use super::core::blocking;
+use super::places;
 use crate::disk::{Disk, Names};
 use crate::{
     BlobEntry, BlobLister, BoxFuture, Error, Listed, ListedUpload, Location, Operation,

@@ -9,8 +9,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::core::{Core, blocking};
 use super::sessions::{Claim, Watch};
-use super::{Core, blocking};
 use crate::disk::DiskFile;
 use crate::{BoxFuture, Error, Hasher, Operation, UploadWriter};
 
@@ -97,7 +97,16 @@ impl Writer {
     async fn settle(&mut self) -> Result<Box<Progress>, Error> {
         match std::mem::replace(&mut self.state, State::Spent) {
             State::Idle(progress) => Ok(progress),
-            State::Writing(task) => join(task, Operation::Write).await,
+            State::Writing(task) => match join(task, Operation::Write).await {
+                // A sync failed meanwhile; better to say why.
+                Err(Error::Poisoned) => Err(self
+                    .write_behind
+                    .settle()
+                    .await
+                    .err()
+                    .unwrap_or(Error::Poisoned)),
+                outcome => outcome,
+            },
             State::Spent => self.claim.check().and(Err(Error::Io {
                 op: Operation::Write,
                 source: io::Error::other("an earlier write of this writer failed"),
