@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use lazuli_blobs::{BlobEntry, Location};
 use lazuli_wire::oci::Digest;
 
-use super::{Checker, Damage, Finding, Outcome, sql, store};
+use super::{Checker, Damage, Finding, sql, store};
 use crate::{Registry, Result};
 
 /// Rows read at a time; small blobs come with their bytes.
@@ -13,7 +13,7 @@ const PAGE: u32 = 100;
 const LINK_PAGE: u32 = 500;
 
 impl Checker<'_> {
-    /// Every blob has its bytes. Returns the orphans that took the place of damaged files.
+    /// Every blob has its bytes. Returns the orphans that can take the place of damaged files.
     pub(super) async fn check_blobs(&mut self, orphans: &[BlobEntry]) -> Result<HashSet<Location>> {
         let mut adopted = HashSet::new();
         let mut after = (i64::MIN, Vec::new());
@@ -36,17 +36,14 @@ impl Checker<'_> {
                         continue;
                     }
                     let copy = good_copy(self.registry, &blob, orphans).await?;
-                    let outcome = self
-                        .report(Finding::BlobDamaged {
-                            registry,
-                            digest,
-                            damage,
-                            copy: copy.clone(),
-                        })
-                        .await?;
-                    if outcome == Outcome::Repaired {
-                        adopted.extend(copy);
-                    }
+                    adopted.extend(copy.clone());
+                    let finding = Finding::BlobDamaged {
+                        registry,
+                        digest,
+                        damage,
+                        copy,
+                    };
+                    self.report(finding).await?;
                 } else if !blob.is_held && !blob.is_condemned {
                     self.report(Finding::BlobForgotten { registry, digest })
                         .await?;
