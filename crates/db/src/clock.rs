@@ -105,6 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "compared with the clock")]
     fn the_system_clock_is_near_the_wall_clock_and_never_goes_back() {
         let clock = SystemClock::new();
         let wall = micros(

@@ -20,7 +20,7 @@ const ATTEMPTS: u32 = 24;
 const CONNECTIONS: u32 = 3;
 /// The longest pause between attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
-/// How long after a failed connect the next one is tried; until then callers get the error at once.
+/// How long after the last failed connect a new one is tried; until then callers get the error at once.
 const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 
 pub(super) struct Parts {
@@ -34,7 +34,7 @@ pub(super) struct Parts {
 struct Worker {
     parts: Parts,
     tx: Option<Tx<'static>>,
-    /// The last failure to connect, and when.
+    /// The last failure to connect, and when, since the server was given up.
     down: Option<(Error, Instant)>,
 }
 
@@ -76,10 +76,19 @@ impl Worker {
         for attempt in 1..=ATTEMPTS {
             match self.attempt(job) {
                 Ok(End::Collided) if attempt < ATTEMPTS => pause(attempt),
-                Ok(End::Broken) if broken < CONNECTIONS => broken += 1,
+                Ok(End::Broken) if broken < CONNECTIONS => {
+                    broken += 1;
+                    pause(broken);
+                }
                 // Of the last attempt the closure's own error, made from the cause, is kept.
                 Ok(_) => return,
+                Err(e) if broken < CONNECTIONS && self.down.is_none() => {
+                    broken += 1;
+                    tracing::warn!(error = %e, "cannot connect to PostgreSQL");
+                    pause(5 + broken);
+                }
                 Err(e) => {
+                    self.down.get_or_insert_with(|| (e.clone(), instant()));
                     job.work.fail(e);
                     return;
                 }
@@ -185,16 +194,19 @@ impl Worker {
                 (None, Some((error, at))) if at.elapsed() < RECONNECT_AFTER => {
                     return Err(error.clone());
                 }
-                (None, _) => super::connect(&self.parts.config).inspect_err(|e| {
-                    tracing::warn!(error = %e, "cannot connect to PostgreSQL");
-                    self.down = Some((e.clone(), instant()));
-                })?,
+                (None, _) => match super::connect(&self.parts.config) {
+                    Ok(client) => client,
+                    Err(e) => {
+                        if let Some(down) = &mut self.down {
+                            *down = (e.clone(), instant());
+                        }
+                        return Err(e);
+                    }
+                },
             };
             self.down = None;
-            self.tx = Some(Tx::new(tx::Session::Postgres(Box::new(Session::new(
-                client,
-                self.parts.faults.clone(),
-            )))));
+            let session = Session::new(client, self.parts.faults.clone());
+            self.tx = Some(Tx::new(tx::Session::Postgres(Box::new(session))));
         }
         self.tx.as_mut().ok_or(Error::Closed)
     }

@@ -4,15 +4,16 @@
 //! be told success by a system that has dropped the pages, and start the log over them. Here the first failure ends
 //! writing; the log stays, and the next start copies all of it again.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::session::{error, injected, is_flush_failure};
+use crate::clock::instant;
 use crate::faults::{Fault, FaultPoint, Faults};
 use crate::stats::Counters;
 use crate::{Error, Result};
@@ -21,6 +22,10 @@ use crate::{Error, Result};
 pub(super) const SOON: u64 = 4096;
 /// Pages in the log at which the writer itself catches up (48 MiB).
 pub(super) const AT_ONCE: u64 = 3 * SOON;
+/// How long the writer then waits for readers.
+const READERS_TIMEOUT: Duration = Duration::from_millis(50);
+/// How long a checkpoint that somebody waits for is tried.
+const COMPLETE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) enum Request {
     /// Copy what can be copied without waiting for anybody.
@@ -34,26 +39,48 @@ pub(super) enum Request {
 /// The writer's way to ask for a checkpoint.
 pub(super) struct Checkpoints {
     sender: SyncSender<Request>,
-    pending: Arc<AtomicBool>,
+    pending: Arc<Pending>,
 }
 
+/// Whether a checkpoint that the writer asked for is still to be done.
+#[derive(Default)]
+pub(super) struct Pending(Mutex<bool>, Condvar);
+
 impl Checkpoints {
-    pub(super) fn new(sender: SyncSender<Request>, pending: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(sender: SyncSender<Request>, pending: Arc<Pending>) -> Self {
         Self { sender, pending }
     }
 
     pub(super) fn request(&self) {
-        if !self.pending.swap(true, AcqRel) {
-            // A full channel has requests enough.
-            let _ = self.sender.try_send(Request::Passive);
+        let was_pending = std::mem::replace(&mut *self.pending.lock(), true);
+        if !was_pending && self.sender.try_send(Request::Passive).is_err() {
+            self.pending.done();
         }
+    }
+
+    /// Waits until the checkpoint that was asked for is done.
+    pub(super) fn wait(&self) {
+        let pending = self.pending.lock();
+        drop(self.pending.1.wait_while(pending, |pending| *pending));
     }
 }
 
+impl Pending {
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn done(&self) {
+        *self.lock() = false;
+        self.1.notify_all();
+    }
+}
+
+/// The checkpointer's thread.
 pub(super) fn run(
     conn: &Connection,
     requests: &Receiver<Request>,
-    pending: &AtomicBool,
+    pending: &Pending,
     faults: &Faults,
     counters: &Counters,
 ) {
@@ -61,25 +88,53 @@ pub(super) fn run(
         match request {
             Request::Passive => {
                 passive(conn, faults, counters);
-                pending.store(false, Release);
+                pending.done();
             }
             Request::Complete(reply) => {
-                let _ = reply.send(checkpoint(
-                    conn,
-                    "PRAGMA wal_checkpoint(TRUNCATE)",
-                    faults,
-                    counters,
-                ));
+                let _ = reply.send(complete(conn, faults, counters));
             }
             Request::Stop => return,
         }
     }
 }
 
+/// Copies everything and empties the log.
+fn complete(conn: &Connection, faults: &Faults, counters: &Counters) -> Result<()> {
+    let deadline = instant() + COMPLETE_TIMEOUT;
+    loop {
+        match checkpoint(conn, "PRAGMA wal_checkpoint(TRUNCATE)", faults, counters) {
+            // SQLite waits for readers and writers, but not for another checkpoint.
+            Err(Error::Busy) if instant() < deadline => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            result => return result,
+        }
+    }
+}
+
 /// A checkpoint that waits for nobody. Failures are dealt with here.
 pub(super) fn passive(conn: &Connection, faults: &Faults, counters: &Counters) {
-    match checkpoint(conn, "PRAGMA wal_checkpoint(PASSIVE)", faults, counters) {
-        // Another process is at it.
+    log(&checkpoint(
+        conn,
+        "PRAGMA wal_checkpoint(PASSIVE)",
+        faults,
+        counters,
+    ));
+}
+
+/// Copies everything, and waits for those who read the log, so that it can begin again. False: they took too long.
+pub(super) fn restart(conn: &Connection, faults: &Faults, counters: &Counters) -> bool {
+    let before = conn.query_row("PRAGMA busy_timeout", [], |row| row.get::<_, u32>(0));
+    let _ = conn.busy_timeout(READERS_TIMEOUT);
+    let result = checkpoint(conn, "PRAGMA wal_checkpoint(RESTART)", faults, counters);
+    let _ = conn.busy_timeout(Duration::from_millis(before.unwrap_or(0).into()));
+    log(&result);
+    result.is_ok()
+}
+
+fn log(result: &Result<()>) {
+    match result {
+        // Readers or another process are in the way.
         Ok(()) | Err(Error::Busy) => {}
         Err(e) => tracing::error!(error = %e, "checkpoint failed"),
     }
@@ -95,21 +150,8 @@ fn checkpoint(conn: &Connection, sql: &str, faults: &Faults, counters: &Counters
         }
         return Err(injected(fault));
     }
-    let row = conn.query_row(sql, [], |row| {
-        Ok((
-            row.get::<_, i64>(0)?,
-            row.get::<_, i64>(1)?,
-            row.get::<_, i64>(2)?,
-        ))
-    });
-    match row {
-        Ok((0, log, copied)) => {
-            if log == copied {
-                // The next commit begins the log again and counts anew.
-                counters.wal_pages.store(0, Relaxed);
-            }
-            Ok(())
-        }
+    match conn.query_row(sql, [], |row| row.get::<_, i64>(0)) {
+        Ok(0) => Ok(()),
         Ok(_) => Err(Error::Busy),
         Err(e) => {
             if is_flush_failure(&e) {

@@ -8,7 +8,6 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
@@ -18,7 +17,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, InterruptHandle, OpenFlags};
 use tokio::sync::oneshot;
 
-use self::checkpoint::{Checkpoints, Request};
+use self::checkpoint::{Checkpoints, Pending, Request};
 use self::session::error;
 pub(crate) use self::session::{Session, column_bytes, column_i64, column_text};
 use crate::dialect::Engine;
@@ -61,7 +60,7 @@ pub(crate) fn open(
     .map_err(|e| error(&e))?;
 
     let (sender, requests) = sync_channel(16);
-    let pending = Arc::new(AtomicBool::new(false));
+    let pending = Arc::new(Pending::default());
     let parts = writer::Parts {
         queue: writes.clone(),
         serving: writes.serve(),

@@ -49,6 +49,8 @@ pub(super) fn run(conn: &Connection, parts: Parts) {
                 synced: true,
                 alone: 0,
                 failures: 0,
+                copied_at: 0,
+                restart_at: checkpoint::AT_ONCE,
             };
             let mut jobs = VecDeque::new();
             while !jobs.is_empty() || parts.queue.take(&mut jobs, BATCH) {
@@ -97,6 +99,10 @@ struct Writer<'c> {
     alone: usize,
     /// Failed commits in a row.
     failures: u32,
+    /// How many pages the log had when the checkpointer was asked last; 0: not since the log began again.
+    copied_at: u64,
+    /// How many pages the log may have before this thread begins it again.
+    restart_at: u64,
 }
 
 /// What became of one closure in a batch.
@@ -252,11 +258,21 @@ impl Writer<'_> {
 
     fn checkpoint(&mut self) {
         let pages = self.counters.wal_pages.load(Relaxed);
-        if pages >= checkpoint::AT_ONCE {
-            // New pages arrive faster than the checkpointer copies them. Nothing is written meanwhile here, so this
-            // catches up and the log can start again from its beginning.
-            checkpoint::passive(self.conn, &self.faults, &self.counters);
-        } else if pages >= checkpoint::SOON {
+        if pages < self.copied_at {
+            self.copied_at = 0;
+        }
+        if pages >= self.restart_at {
+            // New pages arrive faster than the checkpointer copies them, or there was always a reader in the log when
+            // it could have begun again. Now nothing is written until it has.
+            self.checkpoints.wait();
+            let restarted = checkpoint::restart(self.conn, &self.faults, &self.counters);
+            self.restart_at = if restarted {
+                checkpoint::AT_ONCE
+            } else {
+                pages + checkpoint::SOON
+            };
+        } else if pages >= self.copied_at + checkpoint::SOON {
+            self.copied_at = pages;
             self.checkpoints.request();
         }
     }

@@ -1,0 +1,235 @@
+//! PostgreSQL's own: connections that break, servers that are not there, collisions.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use lazuli_db::faults::{Fault, FaultPoint, Faults};
+use lazuli_db::{Db, Error, PostgresOptions};
+use lazuli_testkit::postgres::Database;
+
+use crate::faults::Trap;
+use crate::place::{Place, block, names, set, setting};
+
+/// A write whose closure counts how often it runs.
+async fn counted(db: &Db, name: &'static str) -> (Result<(), Error>, u32) {
+    let runs = Arc::new(AtomicU32::new(0));
+    let seen = runs.clone();
+    let result = db
+        .write(move |tx| {
+            seen.fetch_add(1, Ordering::SeqCst);
+            set(tx, name, "1")
+        })
+        .await;
+    (result, runs.load(Ordering::SeqCst))
+}
+
+#[test]
+fn collisions_are_repeated_wherever_they_show() {
+    let Some(place) = Place::postgres() else {
+        return;
+    };
+    let trap = Trap::default();
+    let db = place.open_with(trap.faults());
+    block(async {
+        for point in [FaultPoint::Statement, FaultPoint::Commit] {
+            trap.arm(point, 1, Fault::Conflict);
+            let (result, runs) = counted(&db, "a").await;
+            result.unwrap();
+            assert_eq!(runs, 2);
+        }
+        assert_eq!(db.stats().retries, 2);
+        assert_eq!(setting(&db, "a").await.as_deref(), Some("1"));
+    });
+}
+
+#[test]
+fn endless_collisions_are_given_up() {
+    let Some(place) = Place::postgres() else {
+        return;
+    };
+    let db = place.open_with(Faults::new(|at| {
+        (at == FaultPoint::Commit).then_some(Fault::Conflict)
+    }));
+    block(async {
+        let (result, runs) = counted(&db, "a").await;
+        assert!(matches!(result, Err(Error::Conflict)));
+        assert!((10..100).contains(&runs), "{runs}");
+        assert!(db.read(names).await.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn a_connection_that_breaks_before_the_commit_is_replaced() {
+    let Some(place) = Place::postgres() else {
+        return;
+    };
+    let trap = Trap::default();
+    let db = place.open_with(trap.faults());
+    block(async {
+        trap.arm(FaultPoint::Statement, 1, Fault::ConnectionLost);
+        let (result, runs) = counted(&db, "a").await;
+        result.unwrap();
+        assert_eq!(runs, 2);
+    });
+}
+
+#[test]
+fn a_connection_that_breaks_at_the_commit_leaves_the_outcome_open() {
+    let Some(place) = Place::postgres() else {
+        return;
+    };
+    let trap = Trap::default();
+    let db = place.open_with(trap.faults());
+    block(async {
+        trap.arm(FaultPoint::Commit, 1, Fault::ConnectionLost);
+        let (result, runs) = counted(&db, "a").await;
+        assert!(matches!(result, Err(Error::OutcomeUnknown)));
+        assert_eq!(runs, 1, "what may have happened is not done again");
+        db.write(|tx| set(tx, "b", "1")).await.unwrap();
+    });
+}
+
+#[test]
+fn connections_that_the_server_ends_are_replaced() {
+    let Some(place) = Place::postgres() else {
+        return;
+    };
+    let Place::Postgres(database) = &place else {
+        return;
+    };
+    let db = place.open();
+    block(async {
+        for round in 0..5 {
+            database.break_connections().unwrap();
+            let value = round.to_string();
+            let expected = value.clone();
+            db.write(move |tx| set(tx, "a", &value)).await.unwrap();
+            database.break_connections().unwrap();
+            assert_eq!(setting(&db, "a").await, Some(expected));
+        }
+        assert!(db.stats().retries >= 5);
+    });
+}
+
+/// The real thing: the server ends the connection while transactions run. What is acknowledged is there, what failed
+/// for sure is not.
+#[test]
+fn nothing_acknowledged_is_lost_when_connections_break_under_load() {
+    let Some(place) = Place::postgres() else {
+        return;
+    };
+    let Place::Postgres(database) = &place else {
+        return;
+    };
+    let db = place.open();
+    block(async {
+        let tasks: Vec<_> = (0..8)
+            .map(|task| {
+                let db = db.clone();
+                tokio::spawn(async move {
+                    let mut outcomes = Vec::new();
+                    for round in 0..60 {
+                        let name = format!("{task} {round}");
+                        let n = name.clone();
+                        outcomes.push((name, db.write(move |tx| set(tx, &n, "1")).await));
+                    }
+                    outcomes
+                })
+            })
+            .collect();
+        while tasks.iter().any(|task| !task.is_finished()) {
+            database.break_connections().unwrap();
+        }
+        let mut there = std::collections::BTreeSet::new();
+        there.extend(db.read(names).await.unwrap());
+        for task in tasks {
+            for (name, outcome) in task.await.unwrap() {
+                match outcome {
+                    Ok(()) => assert!(there.contains(&name), "{name} was acknowledged"),
+                    Err(Error::OutcomeUnknown) => {}
+                    Err(e) => assert!(!there.contains(&name), "{name} failed: {e}"),
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_plan_that_no_longer_fits_is_made_again() {
+    let Some(place) = Place::postgres() else {
+        return;
+    };
+    let db = place.open();
+    block(async {
+        db.write(|tx| set(tx, "a", "1")).await.unwrap();
+        for _ in 0..8 {
+            assert_eq!(setting(&db, "a").await.as_deref(), Some("1"));
+        }
+        place.raw("ALTER TABLE settings ALTER COLUMN value TYPE VARCHAR(99)");
+        for _ in 0..8 {
+            assert_eq!(setting(&db, "a").await.as_deref(), Some("1"));
+        }
+        db.write(|tx| set(tx, "a", "2")).await.unwrap();
+    });
+}
+
+#[test]
+fn servers_that_will_not_do_are_refused() {
+    let Some(database) = Database::create() else {
+        return;
+    };
+    let name = format!("ascii_{}", std::process::id());
+    database
+        .psql(&format!(
+            "CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII'"
+        ))
+        .unwrap();
+    let url = database.url();
+    let elsewhere = format!("{} dbname={name}", url.split(" dbname=").next().unwrap());
+    let cases = [
+        (elsewhere.as_str(), "UTF8"),
+        ("host=/nonexistent user=postgres", "connect"),
+        (
+            "host=/nonexistent user=postgres password=hunter2 nonsense=1",
+            "nonsense",
+        ),
+    ];
+    for (url, expected) in cases {
+        match Db::open_postgres(PostgresOptions::new(url)) {
+            Err(e @ (Error::Unsuitable(_) | Error::Unavailable(_))) => {
+                assert!(e.to_string().contains(expected), "{e}");
+                assert!(!e.to_string().contains("hunter2"), "{e}");
+            }
+            Err(other) => panic!("{other:?}"),
+            Ok(_) => panic!("opened {url}"),
+        }
+    }
+}
+
+#[test]
+fn backups_are_left_to_the_server() {
+    let Some(place) = Place::postgres() else {
+        return;
+    };
+    let db = place.open();
+    block(async {
+        let result = db
+            .backup_to(std::path::Path::new("/nonexistent/copy"))
+            .await;
+        assert!(matches!(result, Err(Error::Unsupported(_))));
+        db.checkpoint().await.unwrap();
+    });
+}
+
+/// Opening works from async code too, although the driver has a runtime of its own.
+#[test]
+fn opening_works_from_async_code() {
+    let Some(place) = Place::postgres() else {
+        return;
+    };
+    block(async {
+        let db = place.open();
+        db.write(|tx| set(tx, "a", "1")).await.unwrap();
+        drop(db);
+    });
+}
