@@ -115,8 +115,8 @@ struct Inner {
     options: Options,
     /// Who holds the work lease.
     holder: String,
-    /// Nothing is unlinked or deleted before, in microseconds since the epoch.
-    quiet_until: i64,
+    /// Until when nothing is unlinked or deleted.
+    trust: Mutex<trust::Known>,
     /// One run at a time in this process; what the janitor remembers.
     janitor: Mutex<Janitor>,
 }
@@ -125,13 +125,14 @@ impl Gc {
     /// Prepares garbage collection. To be called before requests are served: it decides whether the leases in the
     /// database can be relied on.
     pub async fn open(registry: &Registry, options: Options) -> Result<Self> {
-        let quiet_until = trust::begin(registry).await?;
+        let mut known = trust::Known::default();
+        trust::refresh(registry, &mut known).await?;
         let holder = format!("{:016x}", registry.inner.log.unique_number());
         let inner = Inner {
             registry: registry.clone(),
             options,
             holder,
-            quiet_until,
+            trust: Mutex::new(known),
             janitor: Mutex::default(),
         };
         Ok(Self {
@@ -194,6 +195,7 @@ impl Gc {
 /// A run under way.
 struct Work<'a> {
     inner: &'a Inner,
+    quiet_until: i64,
     lease: Lease,
     run: Run,
     is_recorded: bool,
@@ -206,8 +208,11 @@ impl<'a> Work<'a> {
         let lease =
             Lease::acquire(&registry.db, &registry.clock, LEASE, &inner.holder, ttl).await?;
         let run = Run::new(registry.log.unique_number(), registry.clock.now_us());
+        let mut known = inner.trust.lock().await;
+        trust::refresh(&inner.registry, &mut known).await?;
         Ok(lease.map(|lease| Self {
             inner,
+            quiet_until: known.quiet_until,
             lease,
             run,
             is_recorded: false,

@@ -171,6 +171,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as `resolve` wants it")]
     fn presence(digest: &char) -> Presence {
         match digest {
             'v' | 'w' => Presence::Visible,

@@ -36,7 +36,7 @@ impl Work<'_> {
     pub(super) async fn sweep(&mut self) -> Result<()> {
         self.remove_files().await?;
         self.end_uploads().await?;
-        if self.now() >= self.inner.quiet_until {
+        if self.now() >= self.quiet_until {
             self.check_links().await?;
             self.delete_condemned().await?;
             self.remove_files().await?;

@@ -1,11 +1,10 @@
 //! Whether the leases in the database are all that were given.
 //!
 //! A digest affirmed by `HEAD` is leased in a transaction that does not wait for the disk, because reads must stay
-//! cheap. It survives the end of the process, but a power failure may take the last of them. So after the machine was
-//! started anew, unless the process before said that it had ended in order, nothing is collected until every lease
-//! that may have been lost would have ended. The row also carries that time over to processes that start meanwhile.
-//!
-//! A PostgreSQL server may fail without this machine noticing, so there every start waits.
+//! cheap. It survives the end of the process, but when the machine of the database fails the last of them may be lost.
+//! So after that machine (for PostgreSQL: the server) was started anew, unless the process before said that it had
+//! ended in order, nothing is collected until every lease that may have been lost would have ended. The row also
+//! carries that time over to processes that start meanwhile.
 
 use super::{micros, sql};
 use crate::{Registry, Result};
@@ -13,7 +12,7 @@ use crate::{Registry, Result};
 /// What the row says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trust {
-    /// The start of the machine that the last process ran in.
+    /// The start of the machine, or of the database server, that the last process saw.
     pub(super) boot: String,
     /// Leases are complete from then on, in microseconds since the epoch.
     pub(super) quiet_until: i64,
@@ -41,20 +40,17 @@ impl Trust {
         )
     }
 
-    /// What holds for a process that starts now and finds `before`.
-    fn next(before: Option<Self>, boot: &str, is_embedded: bool, now: i64, lease: i64) -> Self {
+    /// What holds for a process that finds `before`. An empty `boot`: the start is not known.
+    fn next(before: Option<Self>, boot: &str, now: i64, lease: i64) -> Self {
         let full_wait = now.saturating_add(lease);
         let quiet_until = match before {
             // Nothing was ever leased.
-            None if is_embedded => now,
-            Some(before)
-                if is_embedded
-                    && (before.is_clean || (!boot.is_empty() && before.boot == boot)) =>
-            {
-                // A wall clock that was set back must not make the wait endless.
+            None => now,
+            // A wall clock that was set back must not make the wait endless.
+            Some(before) if before.is_clean || (!boot.is_empty() && before.boot == boot) => {
                 before.quiet_until.min(full_wait)
             }
-            _ => full_wait,
+            Some(_) => full_wait,
         };
         Self {
             boot: boot.to_owned(),
@@ -64,82 +60,102 @@ impl Trust {
     }
 }
 
-/// Returns until when nothing may be collected.
-pub(super) async fn begin(registry: &Registry) -> Result<i64> {
-    let inner = &registry.inner;
-    let (boot, lease) = (inner.boot.clone(), micros(inner.options.lease));
-    let (is_embedded, now) = (inner.db.engine() == "sqlite", registry.now());
-    let trust = inner
+/// What this process knows: which start it saw last, and until when nothing may be collected.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    boot: Option<String>,
+    pub(super) quiet_until: i64,
+}
+
+/// Looks whether the machine of the database was started anew since this was last asked.
+pub(super) async fn refresh(registry: &Registry, known: &mut Known) -> Result<()> {
+    let boot = boot(registry).await;
+    if known.boot.as_ref() == Some(&boot) {
+        return Ok(());
+    }
+    let (now, lease) = (registry.now(), micros(registry.inner.options.lease));
+    let tx_boot = boot.clone();
+    let trust = registry
+        .inner
         .db
         .write(move |tx| {
-            let trust = Trust::next(sql::trust(tx)?, &boot, is_embedded, now, lease);
+            let trust = Trust::next(sql::trust(tx)?, &tx_boot, now, lease);
             sql::set_trust(tx, &trust)?;
             Ok::<_, lazuli_db::Error>(trust)
         })
         .await?;
-    Ok(trust.quiet_until)
+    *known = Known {
+        boot: Some(boot),
+        quiet_until: trust.quiet_until,
+    };
+    Ok(())
 }
 
+/// Names the start of the machine that the database is on; empty if it cannot be told.
+async fn boot(registry: &Registry) -> String {
+    if registry.inner.db.engine() == "sqlite" {
+        return registry.inner.boot.clone();
+    }
+    match registry.inner.db.read(sql::server_start).await {
+        Ok(start) => start,
+        Err(error) => {
+            tracing::debug!(%error, "the database server does not say when it was started");
+            String::new()
+        }
+    }
+}
+
+/// Everything is on the disk.
 pub(super) async fn end(registry: &Registry) -> Result<()> {
-    let clean = |tx: &mut lazuli_db::Tx<'_>| match sql::trust(tx)? {
-        Some(trust) => sql::set_trust(
-            tx,
-            &Trust {
-                is_clean: true,
-                ..trust
-            },
-        ),
-        None => Ok(()),
+    let clean = |tx: &mut lazuli_db::Tx<'_>| {
+        let Some(trust) = sql::trust(tx)? else {
+            return Ok(());
+        };
+        let clean = Trust {
+            is_clean: true,
+            ..trust
+        };
+        sql::set_trust(tx, &clean)
     };
     Ok(registry.inner.db.write(clean).await?)
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn before(boot: &str, is_clean: bool) -> Option<Trust> {
-        Some(Trust {
+    fn before(boot: &str, is_clean: bool) -> Trust {
+        Trust {
             boot: boot.to_owned(),
             quiet_until: 500,
             is_clean,
-        })
+        }
+    }
+
+    fn quiet_until(before: Option<Trust>, boot: &str, now: i64) -> i64 {
+        Trust::next(before, boot, now, 100).quiet_until
     }
 
     #[test]
     fn only_a_machine_that_went_down_without_warning_makes_the_next_start_wait() {
-        let wait =
-            |before, is_embedded| Trust::next(before, "b", is_embedded, 1000, 100).quiet_until;
-        assert_eq!(wait(None, true), 1000);
-        assert_eq!(wait(before("b", false), true), 500);
-        assert_eq!(wait(before("a", true), true), 500);
-        assert_eq!(wait(before("a", false), true), 1100);
-        assert_eq!(wait(before("b", true), false), 1100);
-        assert_eq!(
-            Trust::next(before("", false), "", true, 1000, 100).quiet_until,
-            1100
-        );
+        assert_eq!(quiet_until(None, "b", 1000), 1000);
+        assert_eq!(quiet_until(Some(before("b", false)), "b", 1000), 500);
+        assert_eq!(quiet_until(Some(before("a", true)), "b", 1000), 500);
+        assert_eq!(quiet_until(Some(before("a", false)), "b", 1000), 1100);
+        assert_eq!(quiet_until(Some(before("", false)), "", 1000), 1100);
     }
 
     #[test]
     fn a_wait_under_way_goes_on_after_a_restart_but_never_longer_than_a_lease() {
-        assert_eq!(
-            Trust::next(before("b", false), "b", true, 450, 100).quiet_until,
-            500
-        );
-        assert_eq!(
-            Trust::next(before("b", false), "b", true, 10, 100).quiet_until,
-            110
-        );
+        assert_eq!(quiet_until(Some(before("b", false)), "b", 450), 500);
+        assert_eq!(quiet_until(Some(before("b", false)), "b", 10), 110);
     }
 
     #[test]
     fn the_text_reads_back() {
         for trust in [before("b", true), before("", false)] {
-            assert_eq!(
-                Trust::parse(&trust.clone().unwrap_or_else(|| unreachable!()).to_text()),
-                trust
-            );
+            assert_eq!(Trust::parse(&trust.to_text()).unwrap(), trust);
         }
         assert_eq!(Trust::parse("nonsense"), None);
     }
