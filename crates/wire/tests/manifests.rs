@@ -211,6 +211,15 @@ fn embedded_data_matches_its_size_and_digest() {
             "{wrong}"
         );
     }
+    // Another size that takes as many base64 characters.
+    value["config"]["data"] = json!("Y29uZmln");
+    value["config"]["size"] = json!(5);
+    assert_eq!(
+        parse(Some(OCI_MANIFEST), &value),
+        Err(ManifestError::DataMismatch {
+            place: Place::Config
+        })
+    );
     let mut empty = descriptor("text/plain", "");
     empty["data"] = json!("");
     value["config"] = empty;
