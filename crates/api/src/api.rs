@@ -14,10 +14,11 @@ use crate::body::Body;
 use crate::connections::Connections;
 use crate::errors::Refusal;
 use crate::exchange::Observed;
+use crate::exposition::Exposition;
 use crate::headers::Cors;
 use crate::health::Health;
 use crate::limits::{BodyMemory, Limits, Slots};
-use crate::metrics::{self, Endpoint, Exposition, Metrics};
+use crate::metrics::{self, Endpoint, Metrics};
 use crate::oci;
 use crate::pool::BufferPool;
 use crate::rate::{Caller, RateLimiter};
@@ -184,13 +185,29 @@ impl Api {
         request: &Received,
         remote: IpAddr,
     ) -> Result<(), Refusal> {
+        if principal.is_anonymous() {
+            return self.check_address_rate(request, remote);
+        }
+        let caller = Caller::Identity(principal.registry().get(), principal.key());
+        self.take_rate(caller)
+    }
+
+    /// Counts a request of somebody unknown, or whose credentials were refused, against the rate of its address.
+    pub(crate) fn check_address_rate(
+        &self,
+        request: &Received,
+        remote: IpAddr,
+    ) -> Result<(), Refusal> {
+        if self.rate.is_none() {
+            return Ok(());
+        }
+        let address = self.resolver.client_address(&request.parts, remote);
+        self.take_rate(Caller::Address(address))
+    }
+
+    fn take_rate(&self, caller: Caller<'_>) -> Result<(), Refusal> {
         let Some(rate) = &self.rate else {
             return Ok(());
-        };
-        let caller = if principal.is_anonymous() {
-            Caller::Address(self.resolver.client_address(&request.parts, remote))
-        } else {
-            Caller::Identity(principal.registry().get(), principal.key())
         };
         rate.take(caller).map_err(|later| {
             self.shell.observed.metrics.rate_limited();
@@ -220,6 +237,7 @@ impl Api {
                 }
                 token_plane::check(&request.parts)?;
                 let site = self.site(request, client)?;
+                self.check_address_rate(request, client.remote.ip())?;
                 return Ok(Step::Later(Pending::Token(site)));
             }
             _ => return Err(Refusal::no_endpoint()),

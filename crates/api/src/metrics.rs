@@ -2,9 +2,10 @@
 //!
 //! Everything a request touches is an array of atomics made at start: no locks, no look-up by name, no allocation.
 
-use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+
+use crate::exposition::Exposition;
 
 /// What a request was for, as the value of the label `endpoint`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -232,55 +233,6 @@ fn render_histogram(out: &mut Exposition, name: &'static str, counters: &PerEndp
     );
 }
 
-/// OpenMetrics text in the making. Families are written one after the other, each with its samples.
-#[derive(Debug, Default)]
-pub struct Exposition {
-    text: String,
-    family: &'static str,
-}
-
-impl Exposition {
-    /// The media type of the text.
-    pub const CONTENT_TYPE: &'static str =
-        "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-    /// Begins a family: its name without suffix, its type (`counter`, `gauge`, `histogram`, `info`) and what it means.
-    pub fn family(&mut self, name: &'static str, kind: &str, help: &str) {
-        self.family = name;
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.text, "# TYPE {name} {kind}\n# HELP {name} {help}");
-    }
-
-    /// Adds a sample to the family: `suffix` is `_total` for counters and empty for gauges.
-    pub fn sample(&mut self, suffix: &str, labels: &[(&str, &str)], value: f64) {
-        self.text.push_str(self.family);
-        self.text.push_str(suffix);
-        for (index, (name, value)) in labels.iter().enumerate() {
-            self.text.push(if index == 0 { '{' } else { ',' });
-            let _ = write!(self.text, "{name}=\"");
-            for character in value.chars() {
-                match character {
-                    '\\' => self.text.push_str("\\\\"),
-                    '"' => self.text.push_str("\\\""),
-                    '\n' => self.text.push_str("\\n"),
-                    other => self.text.push(other),
-                }
-            }
-            self.text.push('"');
-        }
-        if !labels.is_empty() {
-            self.text.push('}');
-        }
-        let _ = writeln!(self.text, " {value}");
-    }
-
-    /// The finished text.
-    pub(crate) fn finish(mut self) -> String {
-        self.text.push_str("# EOF\n");
-        self.text
-    }
-}
-
 /// Adds what the database has done.
 pub(crate) fn render_database(out: &mut Exposition, stats: &lazuli_db::Stats) {
     let counters = [
@@ -398,17 +350,6 @@ mod tests {
         }
         assert!(!text.contains("endpoint=\"manifest\""));
         assert!(text.ends_with("# EOF\n"));
-    }
-
-    #[test]
-    fn label_values_are_escaped() {
-        let mut out = Exposition::default();
-        out.family("f", "gauge", "h");
-        out.sample("", &[("a", "x\"y\\z\n"), ("b", "")], 0.5);
-        assert!(
-            out.finish()
-                .contains("f{a=\"x\\\"y\\\\z\\n\",b=\"\"} 0.5\n")
-        );
     }
 
     #[test]

@@ -128,7 +128,12 @@ pub(crate) async fn answer(api: &Api, request: &mut Received, call: Call) -> Ans
         principal
     } else {
         let scope = || authorize::scope(call.permission, call.route.name());
-        let principal = api.principal(site, &request.parts.headers, scope).await?;
+        let found = api.principal(site, &request.parts.headers, scope).await;
+        if found.is_err() {
+            // Guessing passwords is bounded too.
+            api.check_address_rate(request, call.remote)?;
+        }
+        let principal = found?;
         admit(api, request, &principal, call.remote)?;
         principal
     };

@@ -128,16 +128,15 @@ impl Refused {
     }
 
     fn status(&self) -> (StatusCode, ErrorCode) {
-        const BAD_REQUEST: (StatusCode, ErrorCode) =
-            (StatusCode::BAD_REQUEST, ErrorCode::Unsupported);
         match self {
             Self::NoEndpoint => (StatusCode::NOT_FOUND, ErrorCode::Unsupported),
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported),
             Self::NoForm => (StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::Unsupported),
-            Self::TwoAuthorizations | Self::Request(_) => BAD_REQUEST,
-            Self::Token(
+            Self::TwoAuthorizations
+            | Self::Request(_)
+            | Self::Token(
                 TokenError::WrongService | TokenError::Credentials | TokenError::GrantType,
-            ) => BAD_REQUEST,
+            ) => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
             Self::Token(TokenError::AnonymousRefused) => {
                 (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized)
             }

@@ -15,7 +15,7 @@ use self::answer::Refused;
 /// Answers a request whose body has been collected. `service` is the login server the client dialled, in lower case.
 ///
 /// Credentials are taken from the `Authorization` header and the form, never from the URL: URLs end up in logs.
-pub async fn handle(
+pub(crate) async fn handle(
     identity: &Identity,
     registry: RegistryId,
     service: &str,
