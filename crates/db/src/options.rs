@@ -23,6 +23,9 @@ pub struct SqliteOptions {
     /// The most pages of 4 KiB that the file may have; more get [`Error::Full`](crate::Error::Full). `None`: as many
     /// as the disk holds.
     pub max_pages: Option<u32>,
+    /// Whether to use network file systems too. Some sandboxes present their local disk as one (9P); on a real one, a
+    /// second machine that opens the file destroys it.
+    pub network_file_system: bool,
     /// Failures on demand, for tests.
     pub faults: Faults,
 }
@@ -38,6 +41,7 @@ impl SqliteOptions {
             busy_timeout: Duration::from_secs(5),
             queue: 10_000,
             max_pages: None,
+            network_file_system: false,
             faults: Faults::default(),
         }
     }

@@ -22,7 +22,8 @@ use crate::{Error, Result};
 pub(super) const SOON: u64 = 4096;
 /// Pages in the log at which the writer itself catches up (48 MiB).
 pub(super) const AT_ONCE: u64 = 3 * SOON;
-/// How long the writer then waits for readers.
+const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+/// How long writing stands still for readers that are in the log.
 const READERS_TIMEOUT: Duration = Duration::from_millis(50);
 /// How long a checkpoint that somebody waits for is tried.
 const COMPLETE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -98,14 +99,20 @@ pub(super) fn run(
     }
 }
 
-/// Copies everything and empties the log.
+/// Copies everything and empties the log. The copying is done beforehand, while others write; they are kept out only
+/// for moments.
 fn complete(conn: &Connection, faults: &Faults, counters: &Counters) -> Result<()> {
     let deadline = instant() + COMPLETE_TIMEOUT;
+    let _ = conn.busy_timeout(READERS_TIMEOUT);
+    match checkpoint(conn, PASSIVE, faults, counters) {
+        Ok(()) | Err(Error::Busy) => {}
+        failed => return failed,
+    }
     loop {
         match checkpoint(conn, "PRAGMA wal_checkpoint(TRUNCATE)", faults, counters) {
             // SQLite waits for readers and writers, but not for another checkpoint.
             Err(Error::Busy) if instant() < deadline => {
-                std::thread::sleep(Duration::from_millis(5));
+                std::thread::sleep(Duration::from_millis(20));
             }
             result => return result,
         }
@@ -114,12 +121,7 @@ fn complete(conn: &Connection, faults: &Faults, counters: &Counters) -> Result<(
 
 /// A checkpoint that waits for nobody. Failures are dealt with here.
 pub(super) fn passive(conn: &Connection, faults: &Faults, counters: &Counters) {
-    log(&checkpoint(
-        conn,
-        "PRAGMA wal_checkpoint(PASSIVE)",
-        faults,
-        counters,
-    ));
+    log(&checkpoint(conn, PASSIVE, faults, counters));
 }
 
 /// Copies everything, and waits for those who read the log, so that it can begin again. False: they took too long.

@@ -24,12 +24,13 @@ const NETWORK: [(u64, &str); 10] = [
     (0x7461_636f, "OCFS2"),
 ];
 
-/// Makes the file if it is missing, for its owner alone (it holds secrets), and refuses network file systems.
-pub(super) fn prepare(path: &Path) -> Result<()> {
+/// Makes the file if it is missing, for its owner alone (it holds secrets), and refuses network file systems unless
+/// they are allowed.
+pub(super) fn prepare(path: &Path, network_file_system: bool) -> Result<()> {
     let folder = folder(path);
     let unsuitable = |e: io::Error| Error::Unsuitable(format!("{}: {e}", path.display()).into());
     let stat = rustix::fs::statfs(folder).map_err(|e| unsuitable(e.into()))?;
-    if let Some(name) = network(stat.f_type as u64) {
+    if let Some(name) = network(stat.f_type as u64).filter(|_| !network_file_system) {
         return Err(Error::Unsuitable(
             format!(
                 "{} is on {name}, a network file system; put the database on a local disk",
@@ -126,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_missing_folder_is_named() {
-        let error = prepare(Path::new("/nonexistent/lazuli.db"))
+        let error = prepare(Path::new("/nonexistent/lazuli.db"), false)
             .unwrap_err()
             .to_string();
         assert!(error.contains("/nonexistent/lazuli.db"), "{error}");

@@ -9,7 +9,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,7 @@ pub(crate) fn open(
     reads: &Arc<Queue>,
     counters: &Arc<Counters>,
 ) -> Result<Handle> {
-    files::prepare(&options.path)?;
+    files::prepare(&options.path, options.network_file_system)?;
     let mut conn = connect(options, true)?;
     migration(&conn, |tx| {
         migrate::apply(tx, Engine::Sqlite, migrate::MIGRATIONS)
@@ -95,13 +95,20 @@ impl Handle {
         let (reply, outcome) = oneshot::channel();
         self.checkpoints
             .try_send(Request::Complete(reply))
-            .map_err(|_| Error::Busy)?;
+            .map_err(|e| match e {
+                TrySendError::Full(_) => Error::Busy,
+                TrySendError::Disconnected(_) => Error::Closed,
+            })?;
         Ok(outcome)
     }
 
     /// Checkpoints until `deadline` at the latest and ends the checkpointer. The other threads have ended.
     pub(crate) fn close(&self, deadline: Instant) -> Result<()> {
-        let mut outcome = self.checkpoint()?;
+        let mut outcome = match self.checkpoint() {
+            // Closed already.
+            Err(Error::Closed) => return Ok(()),
+            other => other?,
+        };
         let result = loop {
             match outcome.try_recv() {
                 Ok(result) => break result,

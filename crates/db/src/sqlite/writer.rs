@@ -49,6 +49,7 @@ pub(super) fn run(conn: &Connection, parts: Parts) {
                 synced: true,
                 alone: 0,
                 failures: 0,
+                failing: false,
                 copied_at: 0,
                 restart_at: checkpoint::AT_ONCE,
             };
@@ -97,8 +98,10 @@ struct Writer<'c> {
     synced: bool,
     /// How many of the next jobs must run each in a transaction of its own.
     alone: usize,
-    /// Failed commits in a row.
+    /// Failed commits in a row that were not for want of space.
     failures: u32,
+    /// Whether the last commit failed, so that a full disk does not fill the log.
+    failing: bool,
     /// How many pages the log had when the checkpointer was asked last; 0: not since the log began again.
     copied_at: u64,
     /// How many pages the log may have before this thread begins it again.
@@ -216,6 +219,9 @@ impl Writer<'_> {
             None => match self.control.commit.raw_execute() {
                 Ok(_) => {
                     self.failures = 0;
+                    if std::mem::take(&mut self.failing) {
+                        tracing::info!("commits work again");
+                    }
                     Counters::add(&self.counters.commits, 1);
                     Counters::add(&self.counters.transactions, kept);
                     return Ok(());
@@ -239,7 +245,9 @@ impl Writer<'_> {
 
     /// Decides whether writing may go on after a failed commit.
     fn commit_failed(&mut self, failure: &Error, flush: bool) {
-        tracing::error!(error = %failure, "commit failed");
+        if !std::mem::replace(&mut self.failing, true) {
+            tracing::error!(error = %failure, "commits fail");
+        }
         if matches!(failure, Error::Io(_)) {
             self.failures += 1;
             if flush || self.failures >= COMMIT_FAILURES {

@@ -8,33 +8,48 @@ use lazuli_db::{Db, Error, PostgresOptions, SqliteOptions, params};
 
 use crate::place::{Place, block};
 
-crate::both_engines!(nothing_acknowledged_is_lost_by_a_kill);
-
 /// Set for the process that is to be killed: where its database is.
 const ROLE: &str = "LAZULI_TEST_WRITER";
 
-fn nothing_acknowledged_is_lost_by_a_kill(place: &Place) {
+#[test]
+fn sqlite_loses_nothing_acknowledged_by_a_kill() {
     if let Ok(address) = std::env::var(ROLE) {
-        return write_until_killed(place.is_sqlite(), &address);
+        return write_until_killed(&Db::open_sqlite(SqliteOptions::new(address)).unwrap());
     }
-    let address = match place {
-        Place::Sqlite(_) => place.path().to_str().unwrap().to_owned(),
-        Place::Postgres(database) => database.url(),
+    let place = Place::sqlite();
+    let address = place.path().to_str().unwrap().to_owned();
+    kill_again_and_again(
+        &place,
+        &address,
+        "crash::sqlite_loses_nothing_acknowledged_by_a_kill",
+    );
+}
+
+#[test]
+fn postgres_loses_nothing_acknowledged_by_a_kill() {
+    if let Ok(address) = std::env::var(ROLE) {
+        return write_until_killed(&Db::open_postgres(PostgresOptions::new(address)).unwrap());
+    }
+    let Some(place) = Place::postgres() else {
+        return;
     };
+    let Place::Postgres(database) = &place else {
+        return;
+    };
+    let address = database.url();
+    kill_again_and_again(
+        &place,
+        &address,
+        "crash::postgres_loses_nothing_acknowledged_by_a_kill",
+    );
+}
+
+fn kill_again_and_again(place: &Place, address: &str, test: &str) {
     let mut acknowledged = BTreeSet::new();
     for round in 0..5_usize {
-        let name = if place.is_sqlite() {
-            "crash::sqlite"
-        } else {
-            "crash::postgres"
-        };
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "--nocapture",
-                &format!("{name}::nothing_acknowledged_is_lost_by_a_kill"),
-            ])
-            .env(ROLE, &address)
+            .args(["--exact", "--nocapture", test])
+            .env(ROLE, address)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -86,13 +101,7 @@ fn check(db: &Db, acknowledged: &BTreeSet<i64>) {
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
 }
 
-fn write_until_killed(sqlite: bool, address: &str) {
-    let db = if sqlite {
-        Db::open_sqlite(SqliteOptions::new(address))
-    } else {
-        Db::open_postgres(PostgresOptions::new(address))
-    }
-    .unwrap();
+fn write_until_killed(db: &Db) {
     block(async {
         let first = db
             .read(|tx| {
@@ -138,5 +147,79 @@ fn write_until_killed(sqlite: bool, address: &str) {
         for task in tasks {
             task.await.unwrap();
         }
+    });
+}
+
+/// Writes that the system refuses, for real: a limit on the size of files, which is an I/O error and not a full disk.
+#[test]
+fn nothing_acknowledged_is_lost_when_the_system_refuses_to_write() {
+    if let Ok(address) = std::env::var(ROLE) {
+        return write_until_refused(&Db::open_sqlite(SqliteOptions::new(address)).unwrap());
+    }
+    let place = Place::sqlite();
+    // The limit is in blocks of 512 bytes. Going past it would kill the process if the signal were not ignored.
+    let output = Command::new("sh")
+        .args(["-c", r#"trap '' XFSZ; ulimit -f 2000; exec "$0" "$@""#])
+        .arg(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "--nocapture",
+            "crash::nothing_acknowledged_is_lost_when_the_system_refuses_to_write",
+        ])
+        .env(ROLE, place.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let acknowledged: BTreeSet<i64> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("ack ")?.strip_suffix(" .")?.parse().ok())
+        .collect();
+    assert!(
+        acknowledged.len() > 10 && text.contains("refused ."),
+        "{text}"
+    );
+    check(&place.open(), &acknowledged);
+}
+
+fn write_until_refused(db: &Db) {
+    block(async {
+        for number in 0..1_000_000_i64 {
+            let result = db
+                .write(move |tx| {
+                    tx.execute(
+                        "INSERT INTO origins (origin, sequence) VALUES (?1, 0)",
+                        params![number],
+                    )?;
+                    let (name, value) = (number.to_string(), "v".repeat(20_000));
+                    tx.execute(
+                        "INSERT INTO settings (name, value) VALUES (?1, ?2)",
+                        params![&name, &value],
+                    )
+                })
+                .await;
+            match result {
+                Ok(_) => std::io::stdout()
+                    .lock()
+                    .write_all(format!("ack {number} .\n").as_bytes())
+                    .unwrap(),
+                Err(Error::ReadOnly) => break,
+                Err(e) => assert!(matches!(e, Error::Io(_)), "{e:?}"),
+            }
+        }
+        // After some failures in a row the disk is taken for broken; what is there can still be read.
+        assert!(db.stats().read_only && db.stats().failed_commits >= 3);
+        db.read(|tx| {
+            tx.query("SELECT origin FROM origins", params![], |row| {
+                row.get_i64(0)
+            })
+        })
+        .await
+        .unwrap();
+        std::io::stdout().lock().write_all(b"refused .\n").unwrap();
     });
 }
