@@ -22,7 +22,7 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts a program with both outputs in `log`. Without `vars` it inherits our environment.
+    /// Starts a program with both outputs in `log`. Its environment holds only `vars`.
     pub(crate) fn start<S: AsRef<OsStr>>(
         program: impl AsRef<OsStr>,
         args: impl IntoIterator<Item = S>,
@@ -33,7 +33,9 @@ impl Daemon {
         let mut command = bound_to_us(program.as_ref());
         let child = command
             .args(args)
+            .env_clear()
             .envs(vars.iter().map(|(key, value)| (key, value)))
+            .current_dir(crate::scratch::root()?)
             .stdin(Stdio::null())
             .stderr(file.try_clone()?)
             .stdout(file)

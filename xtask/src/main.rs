@@ -18,7 +18,7 @@ mod workspace;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use report::Results;
 
@@ -27,7 +27,8 @@ The project's own commands.
 
     cargo xtask test [--only PART]...    everything that CI runs; --list shows the parts
     cargo xtask tidy                     the house rules: sizes, layers, words, links, licences, generated documents
-    cargo xtask clients [NAME]...        real clients against the release binary; --list shows them
+    cargo xtask clients [NAME]...        real clients against the release binary; --list shows them,
+                                         --binary PATH takes another one
     cargo xtask docs                     writes the generated documents
     cargo xtask deny [CHECK]...          cargo-deny with deny.toml, if cargo-deny is installed
 
@@ -76,24 +77,37 @@ fn dispatch(args: &[String]) -> Result<bool> {
 }
 
 fn clients_command(args: &[String]) -> Result<bool> {
-    if args.iter().any(|arg| arg == "--list") {
-        for client in clients::CLIENTS {
-            println!(
-                "{:<18} {} cases  {}",
-                client.name,
-                client.cases().len(),
-                client.origin
-            );
+    let mut binary = None;
+    let mut names = Vec::new();
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--list" => {
+                for client in clients::CLIENTS {
+                    println!(
+                        "{:<18} {} cases  {}",
+                        client.name,
+                        client.cases().len(),
+                        client.origin
+                    );
+                }
+                return Ok(true);
+            }
+            "--binary" => {
+                let path = args.next().context("--binary needs a path")?;
+                binary = Some(std::fs::canonicalize(path).with_context(|| path.clone())?);
+            }
+            flag if flag.starts_with('-') => bail!("unknown flag {flag}; see cargo xtask help"),
+            name => names.push(name.to_owned()),
         }
-        return Ok(true);
-    }
-    if let Some(flag) = args.iter().find(|arg| arg.starts_with('-')) {
-        bail!("unknown flag {flag}; usage: cargo xtask clients [--list] [NAME]...");
     }
     let mut results = Results::new();
-    if std::env::var_os("LAZULI_TEST_PEER").is_some() || test::build_release(&mut results) {
-        clients::run_all(&test::release_binary(), args, &mut results)?;
-    }
+    let binary = match binary {
+        Some(binary) => binary,
+        None if test::build_release(&mut results) => test::release_binary(),
+        None => return Ok(results.summary()),
+    };
+    clients::run_all(&binary, &names, &mut results)?;
     Ok(results.summary())
 }
 

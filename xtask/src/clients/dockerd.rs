@@ -80,7 +80,8 @@ impl Engine {
     /// After logging out a pull is refused.
     pub(super) fn logout(&self, name: &str) -> Result<()> {
         self.docker(&["logout", &self.cx.access.host]).run()?;
-        let error = self.docker(&["pull", &self.cx.reference(name)]).fails()?;
+        let pull = self.docker(&["pull", &self.cx.reference(name)]);
+        let error = pull.fails()?.to_lowercase();
         let refused = [
             "unauthorized",
             "no basic auth",

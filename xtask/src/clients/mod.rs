@@ -133,7 +133,7 @@ pub(crate) fn run_all(binary: &Path, names: &[String], results: &mut Results) ->
         bail!("no client `{unknown}`; there are: {}", known.join(" "));
     }
     let server = Server::start(binary)?;
-    println!("  server on {}", server.host());
+    println!("  server on {}", server.access().host);
     let mut own = Results::new();
     let mut versions = serde_json::Map::new();
     for client in CLIENTS
@@ -152,7 +152,7 @@ pub(crate) fn run_all(binary: &Path, names: &[String], results: &mut Results) ->
             versions.insert(client.name.to_owned(), Value::String(version));
         }
     }
-    own.case("server", "ends cleanly on SIGTERM", || server.stop());
+    server.finish(&mut own);
     let report = json!({"versions": versions, "cases": own.to_json()});
     let file = workspace::output_dir()?.join("clients.json");
     fs::write(&file, serde_json::to_string_pretty(&report)? + "\n")

@@ -11,6 +11,8 @@ use anyhow::{Context, Result, ensure};
 use super::context::random_bytes;
 use super::http;
 use crate::daemon::Daemon;
+use crate::exec::Cmd;
+use crate::report::Results;
 use crate::{scratch, workspace};
 
 /// How to reach the server.
@@ -25,21 +27,26 @@ pub(super) struct Access {
     pub(super) ca: PathBuf,
 }
 
+/// A running server.
 pub(super) struct Server {
     daemon: Daemon,
     access: Access,
+    binary: PathBuf,
+    data: PathBuf,
+    log: PathBuf,
 }
 
 impl Server {
     pub(super) fn start(binary: &Path) -> Result<Self> {
-        let data = scratch::dir("server")?;
+        let data = scratch::root()?.join("server");
+        let (http, https) = free_ports()?;
         let mut password = String::new();
         for byte in random_bytes(16)? {
             write!(password, "{byte:02x}")?;
         }
         let access = Access {
-            host: format!("127.0.0.1:{}", free_port()?),
-            https_host: format!("127.0.0.1:{}", free_port()?),
+            host: format!("127.0.0.1:{http}"),
+            https_host: format!("127.0.0.1:{https}"),
             password,
             ca: data.join("tls/ca.crt"),
         };
@@ -47,70 +54,78 @@ impl Server {
         fs::create_dir_all(log.parent().context("no folder")?)?;
         fs::write(&log, "")?;
         let args = [
-            "--data-dir".into(),
-            data.into_os_string(),
-            "--http".into(),
-            access.host.clone().into(),
-            "--https".into(),
-            access.https_host.clone().into(),
+            "--data-dir".as_ref(),
+            data.as_os_str(),
+            "--http".as_ref(),
+            access.host.as_ref(),
+            "--https".as_ref(),
+            access.https_host.as_ref(),
         ];
-        let vars: Vec<(String, OsString)> = vec![(
-            "LAZULI_ADMIN_PASSWORD".into(),
-            access.password.clone().into(),
+        let vars = [(
+            "LAZULI_ADMIN_PASSWORD".to_owned(),
+            OsString::from(&access.password),
         )];
-        let mut daemon = match std::env::var("LAZULI_TEST_PEER") {
-            Ok(_) => peer(&access, &log)?,
-            Err(_) => Daemon::start(binary, args, &vars, &log)?,
-        };
-        let ready = || {
-            http::anonymous(&access.host, "GET", "/v2/")
-                .is_ok_and(|response| response.status == 401)
-        };
+        let mut daemon = Daemon::start(binary, args, &vars, &log)?;
+        let answers = |response: http::Response| response.status == 401;
+        let ready = || http::anonymous(&access.host, "GET", "/v2/").is_ok_and(answers);
         daemon
             .wait_ready(30, ready)
             .with_context(|| format!("{} does not serve", binary.display()))?;
-        Ok(Self { daemon, access })
-    }
-
-    pub(super) fn host(&self) -> &str {
-        &self.access.host
+        Ok(Self {
+            daemon,
+            access,
+            binary: binary.to_path_buf(),
+            data,
+            log,
+        })
     }
 
     pub(super) fn access(&self) -> &Access {
         &self.access
     }
 
-    /// Asks the server to end and checks that it did so without an error.
-    pub(super) fn stop(self) -> Result<()> {
-        let status = self.daemon.stop()?;
-        ensure!(status.success(), "it ended with {status}");
-        Ok(())
+    /// Ends the server and looks at what it leaves.
+    pub(super) fn finish(self, results: &mut Results) {
+        let Self {
+            daemon,
+            binary,
+            data,
+            log,
+            ..
+        } = self;
+        results.case("server", "ends cleanly on SIGTERM", || {
+            let status = daemon.stop()?;
+            ensure!(status.success(), "it ended with {status}");
+            Ok(())
+        });
+        results.case("server", "logged no error", || {
+            let text = fs::read_to_string(&log)?;
+            let errors: Vec<&str> = text
+                .lines()
+                .filter(|line| line.contains(" ERROR "))
+                .collect();
+            ensure!(errors.is_empty(), "{}", errors.join("\n"));
+            Ok(())
+        });
+        results.case(
+            "server",
+            "fsck --verify finds nothing wrong afterwards",
+            || {
+                Cmd::new(binary)
+                    .args(["fsck", "--verify", "--data-dir"])
+                    .arg(data)
+                    .run()
+                    .map(drop)
+            },
+        );
     }
 }
 
-fn peer(access: &Access, log: &Path) -> Result<Daemon> {
-    let dir = scratch::dir("peer")?;
-    let hash = crate::exec::Cmd::new("htpasswd")
-        .args(["-Bbn", "lazuli", &access.password])
-        .run()?;
-    fs::write(dir.join("htpasswd"), hash)?;
-    let d = dir.display();
-    fs::write(
-        dir.join("cfg.yml"),
-        format!(
-            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {d}/data\n  delete:\n    enabled: true\nhttp:\n  addr: {}\nauth:\n  htpasswd:\n    realm: x\n    path: {d}/htpasswd\n",
-            access.host
-        ),
-    )?;
-    Daemon::start(
-        "docker-registry",
-        ["serve".into(), dir.join("cfg.yml").into_os_string()],
-        &[],
-        log,
-    )
-}
-
-/// A port that nobody listens on now.
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+/// Two ports that nobody listens on now.
+fn free_ports() -> Result<(u16, u16)> {
+    let (one, two) = (
+        TcpListener::bind("127.0.0.1:0")?,
+        TcpListener::bind("127.0.0.1:0")?,
+    );
+    Ok((one.local_addr()?.port(), two.local_addr()?.port()))
 }
