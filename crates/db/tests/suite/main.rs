@@ -3,6 +3,7 @@
 
 mod crash;
 mod faults;
+mod isolation;
 mod migrations;
 mod place;
 mod postgres_only;

@@ -111,3 +111,22 @@ pub(crate) fn names(tx: &mut Tx<'_>) -> Result<Vec<String>, Error> {
 pub(crate) async fn setting(db: &Db, name: &'static str) -> Option<String> {
     db.read(move |tx| get(tx, name)).await.unwrap()
 }
+
+/// A number that tests change; 0 while it was never set.
+pub(crate) fn sequence(tx: &mut Tx<'_>, origin: i64) -> Result<i64, Error> {
+    let found = tx.query_one(
+        "SELECT sequence FROM origins WHERE origin = ?1",
+        params![origin],
+        |row| row.get_i64(0),
+    )?;
+    Ok(found.unwrap_or(0))
+}
+
+pub(crate) fn set_sequence(tx: &mut Tx<'_>, origin: i64, sequence: i64) -> Result<(), Error> {
+    tx.execute(
+        "INSERT INTO origins (origin, sequence) VALUES (?1, ?2) \
+         ON CONFLICT (origin) DO UPDATE SET sequence = excluded.sequence",
+        params![origin, sequence],
+    )
+    .map(drop)
+}
