@@ -1,0 +1,13 @@
+//! The subcommands. Each module declares its part of the command line and runs it.
+
+pub(crate) mod admin;
+pub(crate) mod config;
+pub(crate) mod fsck;
+pub(crate) mod gc;
+
+use clap::Command;
+
+/// The subcommands besides those of `cli`.
+pub(crate) fn declared() -> Vec<Command> {
+    vec![admin::command(), gc::command(), fsck::command()]
+}

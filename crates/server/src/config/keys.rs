@@ -1,0 +1,237 @@
+//! The one table of settings. A line here is the key's name, type, default and documentation; the variable and the
+//! flag follow from the name; file reading, `--help`, `lazuli config` and docs/reference/configuration.md follow from
+//! the table.
+
+use std::path::PathBuf;
+
+use lazuli_api::MetricsAccess;
+use lazuli_wire::token::Secret;
+
+use super::key::{Key, Mark, Section, section_name, settings};
+use super::kinds::{
+    CertificateName, DatabaseUrl, DomainName, Listen, LogFormat, LogLevel, Network, PublicUrl,
+    RegistryName, WebOrigin,
+};
+use super::sources::Values;
+use super::value::{Period, Setting, Size};
+
+settings! {
+    /// Where lazuli listens, where it keeps its data, and what it calls itself.
+    general "" General {
+        /// The folder that holds everything: database, blobs, keys, certificates. Made at first start, readable by
+        /// its owner only. One server at a time uses it.
+        @Common
+        data_dir: PathBuf = "lazuli-data";
+        /// Where plain HTTP listens; "off" for nowhere. Passwords cross this connection unencrypted: outside of
+        /// loopback put TLS in front or use https.
+        @Common
+        http: Listen = "127.0.0.1:5000";
+        /// Where HTTPS listens; "off" for nowhere.
+        @Common
+        https: Listen = "127.0.0.1:5443";
+        /// How clients reach this server when a proxy stands in front: the scheme, host and port that token challenges
+        /// name. Not needed otherwise: the login server is what the client dialled.
+        public_url: Option<PublicUrl> = "";
+        /// Proxies whose X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host are believed.
+        trusted_proxies: Vec<Network> = "";
+        /// The name of the default registry: it answers for every host name that selects no other one, and its name
+        /// is the admin user's name.
+        registry_name: RegistryName = "lazuli";
+        /// Registries are also chosen by host name: NAME.DOMAIN is the registry called NAME.
+        domain_suffix: Option<DomainName> = "";
+        /// Web pages, by their origin such as https://portal.example.com, that browsers let read answers; "*" for all.
+        cors_origins: Vec<WebOrigin> = "";
+        /// Whether everyone may pull from the default registry without signing in.
+        anonymous_pull: bool = "false";
+    }
+
+    /// The certificate of the HTTPS listener. Without one of your own, lazuli makes a certificate authority and a
+    /// certificate for localhost, this computer's name and `tls.names`, in the folder `tls` of the data folder.
+    tls "tls." Tls {
+        /// A certificate chain of your own (PEM, the server's certificate first). SIGHUP reads the files again.
+        @Reload
+        certificate: Option<PathBuf> = "";
+        /// The private key of `tls.certificate` (PEM).
+        @Reload
+        key: Option<PathBuf> = "";
+        /// More names and addresses that the made certificate is valid for.
+        @Reload
+        names: Vec<CertificateName> = "";
+    }
+
+    /// The admin user: one name, two passwords, so that one can be replaced while the other is in use.
+    admin "admin." Admin {
+        /// Whether the admin user may sign in.
+        enabled: bool = "true";
+        /// The admin user's first password, at least 8 characters. It counts when the data folder is made; later
+        /// `lazuli admin reset-password` changes it. Without it a password is generated into the file
+        /// admin-password in the data folder.
+        @EnvOnly @Secret
+        password: Option<Secret> = "";
+    }
+
+    /// Where the metadata is kept: repositories, tags, manifests, sessions.
+    database "database." Database {
+        /// "sqlite" is a file in the data folder; postgres://user:password@host/database is a server. Set a URL with
+        /// a password by the environment or the file: everyone on the machine can read a process's flags.
+        @Secret
+        url: DatabaseUrl = "sqlite";
+        /// How many transactions run at the same time: for SQLite those that read, for PostgreSQL all. 0: 2 for SQLite,
+        /// 16 for PostgreSQL.
+        connections: u32 = "0" in "0" ..= "64";
+    }
+
+    /// How blobs are kept on the disk.
+    storage "storage." Storage {
+        /// Blobs up to this size live in the database, where many of them become durable with one flush.
+        inline_blob_max: Size = "4KiB" in "0" ..= "64KiB";
+        /// Uploads are refused while less than this is free, so that the database can still write.
+        reserved_free_space: Size = "128MiB" in "0" ..= "1024TiB";
+    }
+
+    /// Upload sessions.
+    uploads "uploads." Uploads {
+        /// A session in which nothing happened for this long is removed with its bytes.
+        expiry: Period = "7d" in "1s" ..= "365d";
+    }
+
+    /// Protection of what clients were told exists.
+    leases "leases." Leases {
+        /// For this long a blob that a client was told to exist is kept, referenced or not. Longer than the longest push.
+        duration: Period = "1d" in "1s" ..= "365d";
+    }
+
+    /// Garbage collection: what frees the space of deleted content, while pushes go on.
+    gc "gc." Gc {
+        /// Whether it runs by itself.
+        enabled: bool = "true";
+        /// How often it looks for work.
+        interval: Period = "1m" in "1s" ..= "7d";
+    }
+
+    /// Deletion.
+    delete "delete." Delete {
+        /// Whether tags, manifests and blobs can be deleted; if not, DELETE is answered with 405.
+        enabled: bool = "true";
+    }
+
+    /// Bounds: nothing a client sends makes the server use more than this.
+    limits "limits." Limits {
+        /// Open connections; further ones are answered with 503 and closed.
+        max_connections: u32 = "4096" in "1" ..= "1000000";
+        /// Requests that receive a blob at the same time; further ones are answered with 429.
+        max_concurrent_uploads: u32 = "256" in "1" ..= "100000";
+        /// The largest manifest; a larger one is answered with 413. Clients expect at least 4MiB.
+        manifest_bytes: Size = "4MiB" in "64KiB" ..= "64MiB";
+        /// The largest blob; a larger one is answered with 413.
+        blob_bytes: Size = "200GiB" in "1MiB" ..= "1024TiB";
+        /// Manifests and forms that are being received, together; further ones wait briefly and are then answered
+        /// with 503.
+        buffered_bytes: Size = "32MiB" in "1MiB" ..= "64GiB";
+        /// The largest request line and headers together; more is answered with 431.
+        request_header_bytes: Size = "32KiB" in "8KiB" ..= "1MiB";
+        /// How long a client may take to send its headers.
+        header_timeout: Period = "15s" in "1s" ..= "10m";
+        /// How long a client may take for the TLS handshake.
+        handshake_timeout: Period = "10s" in "1s" ..= "10m";
+        /// How long a connection stays open between requests.
+        idle_timeout: Period = "1m30s" in "1s" ..= "1h";
+        /// How long the body of a request may stand still.
+        body_stall_timeout: Period = "1m" in "1s" ..= "1h";
+        /// How long a client may take no byte of an answer.
+        response_stall_timeout: Period = "2m" in "1s" ..= "1h";
+        /// How long a stopping server waits for requests under way.
+        shutdown_grace: Period = "1m" in "0s" ..= "1h";
+        /// Requests per second of one identity (or address, if anonymous) in the long run; above it the answer is 429.
+        /// 0: no limit.
+        requests_per_second: u32 = "0" in "0" ..= "1000000";
+        /// Requests at once after a pause, where requests_per_second is set; 0: twice requests_per_second.
+        requests_burst: u32 = "0" in "0" ..= "1000000";
+    }
+
+    /// What is kept in memory.
+    memory "memory." Memory {
+        /// Manifests kept ready to be served.
+        manifest_cache: Size = "8MiB" in "64KiB" ..= "64GiB";
+        /// Small blobs, and where large ones are.
+        blob_cache: Size = "4MiB" in "64KiB" ..= "64GiB";
+        /// Pages of tag and repository lists.
+        page_cache: Size = "2MiB" in "64KiB" ..= "64GiB";
+    }
+
+    /// What monitoring reads, at /metrics of both listeners.
+    metrics "metrics." Metrics {
+        /// Who may read /metrics: "loopback" for programs on this computer that come without a proxy, "everyone", "off".
+        access: MetricsAccess = "loopback";
+    }
+
+    /// Log lines go to standard error.
+    log "log." Log {
+        /// error, warn, info, debug or trace, or levels by module: info,lazuli_db=debug.
+        @Reload
+        level: LogLevel = "info";
+        /// "text" for people, "json" for machines.
+        format: LogFormat = "text";
+        /// Whether each request is logged, with its status, bytes and duration, whatever the level.
+        @Reload
+        access: bool = "true";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_variables_and_flags_are_unique() {
+        let names: BTreeSet<_> = KEYS.iter().map(|key| key.name).collect();
+        let variables: BTreeSet<_> = KEYS.iter().map(Key::variable).collect();
+        let flags: BTreeSet<_> = KEYS.iter().map(Key::flag).collect();
+        assert_eq!(
+            (names.len(), variables.len(), flags.len()),
+            (KEYS.len(), KEYS.len(), KEYS.len())
+        );
+        for fixed in ["config", "help", "version", "check", "reference"] {
+            assert!(!flags.contains(fixed), "{fixed} is a flag of the program");
+        }
+    }
+
+    #[test]
+    fn every_default_is_valid_and_every_key_explains_itself() {
+        let mut values = Values::default();
+        assert!(Settings::read(&mut values).is_some());
+        assert!(values.problems.is_empty(), "{:?}", values.problems);
+        for key in KEYS {
+            assert!(key.doc().ends_with(['.', ')']), "{}: a sentence", key.name);
+        }
+    }
+
+    #[test]
+    fn the_fixed_points_for_scripts_are_what_they_were() {
+        let fixed = |name: &str| {
+            let key = Key::find(name).unwrap();
+            (format!("--{}", key.flag()), key.variable(), key.default)
+        };
+        assert_eq!(fixed("data_dir").0, "--data-dir");
+        assert_eq!(
+            fixed("http"),
+            ("--http".into(), "LAZULI_HTTP".into(), "127.0.0.1:5000")
+        );
+        assert_eq!(
+            fixed("https"),
+            ("--https".into(), "LAZULI_HTTPS".into(), "127.0.0.1:5443")
+        );
+        assert_eq!(fixed("admin.password").1, "LAZULI_ADMIN_PASSWORD");
+        assert!(Key::find("admin.password").unwrap().is(Mark::EnvOnly));
+    }
+
+    #[test]
+    fn sections_and_keys_agree() {
+        let sections: BTreeSet<_> = SECTIONS.iter().map(|section| section.name).collect();
+        for key in KEYS {
+            assert!(sections.contains(key.section()), "{}", key.name);
+        }
+    }
+}

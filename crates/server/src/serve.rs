@@ -1,0 +1,316 @@
+//! `lazuli serve`: from the command line to a running server, and from a signal to an orderly end.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use lazuli_api::{Api, Ended, Listeners, Tls};
+use lazuli_db::clock::Clock;
+use lazuli_identity::FirstStart;
+use lazuli_registry::Registry;
+use lazuli_registry::gc::Gc;
+use lazuli_registry::operations::sequencer::{self, Sequencer};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use crate::banner::{Admin, Banner};
+use crate::config::{Configuration, Given, Mark, Settings, absolute};
+use crate::data_folder::{DataFolder, Held, write_private};
+use crate::https::Certificate;
+use crate::logging::Logging;
+use crate::process::{Request, Signals, raise_file_limit};
+use crate::{notify, wire_up};
+
+/// How often a made certificate is looked at while the server runs.
+const CERTIFICATE_CHECK: Duration = Duration::from_hours(12);
+/// How often counted transfers are written to the database.
+const TRANSFERS_FLUSH: Duration = Duration::from_secs(10);
+/// How long each step after the last request may take.
+const CLOSING: Duration = Duration::from_secs(10);
+
+/// Serves until a signal says to stop.
+pub(crate) fn run(given: &Given) -> anyhow::Result<()> {
+    let configuration = Configuration::load(given)?;
+    let logging = Logging::start(&configuration.settings.log)?;
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("lazuli")
+        .build()?;
+    let outcome = runtime.block_on(async {
+        let server = Server::start(&configuration).await?;
+        server.run(given, configuration, &logging).await
+    });
+    // What the blocking pool still does must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+/// A server that listens and has everything it needs to answer.
+struct Server {
+    _held: Held,
+    folder: DataFolder,
+    signals: Signals,
+    clock: Arc<dyn Clock>,
+    registry: Registry,
+    gc: Gc,
+    api: Arc<Api>,
+    listeners: Listeners,
+    https: Option<(Certificate, Tls)>,
+    banner: Banner,
+}
+
+impl Server {
+    async fn start(configuration: &Configuration) -> anyhow::Result<Server> {
+        let settings = &configuration.settings;
+        let signals = Signals::listen()?;
+        let (folder, held) = DataFolder::hold(&settings.general.data_dir)?;
+        let master_key = folder.master_key_or_new(&held)?;
+        if let Some(mode) = folder.permissions_for_others() {
+            let folder = folder.path().display();
+            tracing::warn!(%folder, mode = format!("{mode:o}"), "others on this computer can look into the data folder");
+        }
+        let clock = wire_up::clock();
+        let certificate = Certificate::of(settings, &folder);
+        // Listening comes first: an address in use is the likeliest mistake, and should change nothing.
+        let mut listeners = Listeners::default();
+        let http = settings
+            .general
+            .http
+            .address()
+            .map(|address| listen("http", address))
+            .transpose()?;
+        let https = settings
+            .general
+            .https
+            .address()
+            .map(|address| listen("https", address))
+            .transpose()?;
+        let addresses = (local(http.as_ref()), local(https.as_ref()));
+        listeners.http.extend(http);
+        let tls = match https {
+            Some(listener) => {
+                let tls = certificate.open(wire_up::unix_seconds(&*clock))?;
+                listeners.https.push((listener, tls.clone()));
+                Some(tls)
+            }
+            None => None,
+        };
+        warn_of_plain_http(settings);
+
+        let db = wire_up::open_database(settings, &folder)?;
+        let (identity, first_start) =
+            wire_up::open_identity(settings, &db, &clock, &master_key).await?;
+        if let Some(first_start) = first_start {
+            keep_password(&folder, &first_start)?;
+        }
+        let registry =
+            wire_up::open_registry(settings, folder.path(), &db, &clock, &master_key).await?;
+        let gc = Gc::open(&registry, wire_up::gc_options(settings)).await?;
+        let api = Arc::new(wire_up::open_api(settings, &registry, &identity).await?);
+        let banner = Banner {
+            http: addresses.0,
+            https: addresses.1,
+            public_url: settings
+                .general
+                .public_url
+                .as_ref()
+                .map(ToString::to_string),
+            authority: certificate.authority().map(|path| absolute(&path)),
+            data_dir: absolute(folder.path()),
+            admin: settings.admin.enabled.then(|| Admin {
+                name: settings.general.registry_name.0.clone(),
+                password_file: Some(absolute(&folder.password_file("password")))
+                    .filter(|path| path.metadata().is_ok()),
+            }),
+        };
+        let https = tls.map(|tls| (certificate, tls));
+        Ok(Server {
+            _held: held,
+            folder,
+            signals,
+            clock,
+            registry,
+            gc,
+            api,
+            listeners,
+            https,
+            banner,
+        })
+    }
+
+    async fn run(
+        mut self,
+        given: &Given,
+        mut configuration: Configuration,
+        logging: &Logging,
+    ) -> anyhow::Result<()> {
+        let mut background = self.background(&configuration.settings);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = lazuli_api::serve(
+            self.api.clone(),
+            std::mem::take(&mut self.listeners),
+            async {
+                let _ = stopped.await;
+            },
+        );
+        let mut serving = std::pin::pin!(serving);
+        // Standard output may be closed; that is no reason not to serve.
+        let _ = writeln!(std::io::stdout(), "{}", self.banner.render());
+        notify::notify(notify::READY);
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), http = ?self.banner.http, https = ?self.banner.https, "ready");
+
+        let mut stop = Some(stop);
+        let mut certificate_check = tokio::time::interval(CERTIFICATE_CHECK);
+        certificate_check.reset();
+        let ended = loop {
+            tokio::select! {
+                ended = &mut serving => break ended,
+                request = self.signals.next() => match (request, stop.take()) {
+                    (Request::Stop, Some(first)) => {
+                        tracing::info!("stopping; transfers may finish, a second signal stops at once");
+                        notify::notify(notify::STOPPING);
+                        let _ = first.send(());
+                    }
+                    (Request::Stop, None) => {
+                        tracing::warn!("stopped at once by a second signal");
+                        bail!("stopped at once; transfers were cut off");
+                    }
+                    (Request::Reload, not_stopped) => {
+                        stop = not_stopped;
+                        self.reload(given, &mut configuration, logging);
+                    }
+                },
+                _ = certificate_check.tick() => self.reload_certificate(),
+                Some(Err(error)) = background.join_next() => {
+                    tracing::error!(%error, "work beside requests ended; restart the server");
+                }
+            }
+        };
+        if ended == Ended::Cut {
+            tracing::warn!(
+                "some transfers took longer than limits.shutdown_grace and were cut off"
+            );
+        }
+        background.shutdown().await;
+        self.close().await
+    }
+
+    /// The work beside requests; it ends when the set is dropped.
+    fn background(&self, settings: &Settings) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let log = self.registry.log();
+        let holder = format!("{:016x}", log.unique_number());
+        tasks.spawn(Sequencer::new(log, &holder, sequencer::Options::default()).run());
+        let (registry, clock) = (self.registry.clone(), self.clock.clone());
+        tasks.spawn(async move {
+            registry
+                .transfers()
+                .run(registry.db(), &*clock, TRANSFERS_FLUSH)
+                .await;
+        });
+        if settings.gc.enabled {
+            let gc = self.gc.clone();
+            tasks.spawn(async move { gc.run().await });
+        }
+        tasks
+    }
+
+    /// SIGHUP: reads the configuration again and applies what can be applied to a running server.
+    fn reload(&mut self, given: &Given, configuration: &mut Configuration, logging: &Logging) {
+        let new = match Configuration::load(given) {
+            Ok(new) => new,
+            Err(error) => return tracing::error!(%error, "nothing was reloaded"),
+        };
+        let changed = configuration.changed_keys(&new);
+        let (applied, waiting): (Vec<_>, Vec<_>) =
+            changed.into_iter().partition(|key| key.is(Mark::Reload));
+        if let Err(error) = logging.reload(&new.settings.log) {
+            tracing::error!(%error, "the log levels stay as they are");
+        }
+        if let Some((certificate, _)) = &mut self.https {
+            *certificate = Certificate::of(&new.settings, &self.folder);
+        }
+        self.reload_certificate();
+        let names = |keys: &[&crate::config::Key]| {
+            keys.iter()
+                .map(|key| key.name)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        tracing::info!(changed = names(&applied), "reloaded");
+        if !waiting.is_empty() {
+            tracing::warn!(keys = names(&waiting), "these changes wait for a restart");
+        }
+        *configuration = new;
+    }
+
+    fn reload_certificate(&self) {
+        let Some((certificate, tls)) = &self.https else {
+            return;
+        };
+        if let Err(error) = certificate.reload(tls, wire_up::unix_seconds(&*self.clock)) {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the certificate stays as it is"
+            );
+        }
+    }
+
+    /// After the last request. Everything acknowledged is durable already: a failure here costs the next start time.
+    async fn close(self) -> anyhow::Result<()> {
+        let db = self.registry.db().clone();
+        self.registry
+            .transfers()
+            .flush(&db, &*self.clock)
+            .await
+            .context("counted transfers were lost")?;
+        self.gc
+            .close()
+            .await
+            .context("garbage collection did not end in order")?;
+        drop(self);
+        db.close(CLOSING)
+            .await
+            .context("the database did not close in order")?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    lazuli_api::listen(address).with_context(|| {
+        format!("cannot listen on {address}; give {key} another address with --{key}, or \"off\"")
+    })
+}
+
+fn local(listener: Option<&TcpListener>) -> Option<SocketAddr> {
+    listener.and_then(|listener| listener.local_addr().ok())
+}
+
+fn warn_of_plain_http(settings: &Settings) {
+    let Some(address) = settings.general.http.address() else {
+        return;
+    };
+    let encrypted_outside = settings
+        .general
+        .public_url
+        .as_ref()
+        .is_some_and(|url| url.to_string().starts_with("https"));
+    if !address.ip().is_loopback() && !encrypted_outside {
+        tracing::warn!(%address, "plain HTTP beyond loopback: passwords and tokens cross the network unencrypted");
+    }
+}
+
+/// Writes the generated password to where the administrator finds it.
+fn keep_password(folder: &DataFolder, first_start: &FirstStart) -> anyhow::Result<()> {
+    let Some(password) = &first_start.generated_password else {
+        return Ok(());
+    };
+    write_private(&folder.password_file("password"), format!("{}\n", password.expose()).as_bytes()).context(
+        "the generated admin password could not be written; make a new one with `lazuli admin reset-password`",
+    )
+}

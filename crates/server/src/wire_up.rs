@@ -1,0 +1,307 @@
+//! From settings to the parts of a registry: database, blob store, identity, registry.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use lazuli_api::{
+    Api, ApiOptions, Cors, Exposition, HostedRegistry, Limits, Rate, ResolverOptions,
+};
+use lazuli_blobs::{DiskOptions, DiskStore};
+use lazuli_db::clock::{Clock, SystemClock};
+use lazuli_db::{Db, PostgresOptions, SqliteOptions, params};
+use lazuli_identity::{FirstStart, Identity, IdentityOptions, RegistryId};
+use lazuli_registry::{CacheOptions, Registry, gc};
+use lazuli_wire::oci::{Algorithm, Digest, ManifestLimits};
+
+use crate::config::{DatabaseUrl, Settings};
+use crate::data_folder::DataFolder;
+
+/// Tags that one push of a manifest may set.
+const TAGS_PER_PUSH: usize = 100;
+
+/// The clock of the process.
+pub(crate) fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock::new())
+}
+
+/// Seconds since the Unix epoch.
+pub(crate) fn unix_seconds(clock: &dyn Clock) -> u64 {
+    u64::try_from(clock.now_us() / 1_000_000).unwrap_or(0)
+}
+
+/// Opens the database, and brings its schema up to date.
+pub(crate) fn open_database(settings: &Settings, folder: &DataFolder) -> anyhow::Result<Db> {
+    let connections = settings.database.connections as usize;
+    match &settings.database.url {
+        DatabaseUrl::Embedded => {
+            let path = folder.database();
+            let mut options = SqliteOptions::new(&path);
+            if connections > 0 {
+                options.readers = connections;
+            }
+            Db::open_sqlite(options)
+                .with_context(|| format!("cannot open the database {}", path.display()))
+        }
+        DatabaseUrl::Postgres(url) => {
+            let mut options = PostgresOptions::new(url.as_str());
+            if connections > 0 {
+                options.connections = connections;
+            }
+            let masked = settings.database.url.masked();
+            Db::open_postgres(options).with_context(|| format!("cannot open the database {masked}"))
+        }
+    }
+}
+
+/// Opens identity as the server does: the configuration says how the default registry is called and who may pull.
+pub(crate) async fn open_identity(
+    settings: &Settings,
+    db: &Db,
+    clock: &Arc<dyn Clock>,
+    master_key: &[u8; 32],
+) -> anyhow::Result<(Identity, Option<FirstStart>)> {
+    let options = IdentityOptions {
+        anonymous_pull: Some(settings.general.anonymous_pull),
+        admin_enabled: settings.admin.enabled,
+        admin_password: settings.admin.password.clone(),
+        ..IdentityOptions::new(settings.general.registry_name.0.as_str())
+    };
+    Identity::open(db.clone(), clock.clone(), master_key, options)
+        .await
+        .context("cannot open the identities")
+}
+
+/// Opens identity for a command beside a server, which may have been started with other settings: everything stays as
+/// the server made it.
+pub(crate) async fn open_identity_beside(
+    db: &Db,
+    clock: &Arc<dyn Clock>,
+    master_key: &[u8; 32],
+) -> anyhow::Result<Identity> {
+    let name = db
+        .read(|tx| {
+            let id = RegistryId::DEFAULT.get();
+            tx.query_one(
+                "SELECT name FROM registries WHERE id = ?1",
+                params![id],
+                |row| row.get_string(0),
+            )
+        })
+        .await?;
+    let name = name.context("the database holds no registry yet: start lazuli once")?;
+    let (identity, _) = Identity::open(
+        db.clone(),
+        clock.clone(),
+        master_key,
+        IdentityOptions::new(name),
+    )
+    .await
+    .context("cannot open the identities")?;
+    Ok(identity)
+}
+
+/// Opens the blob store and the registry.
+pub(crate) async fn open_registry(
+    settings: &Settings,
+    folder: &Path,
+    db: &Db,
+    clock: &Arc<dyn Clock>,
+    master_key: &[u8; 32],
+) -> anyhow::Result<Registry> {
+    let reserved = settings.storage.reserved_free_space.0;
+    let store = DiskStore::open(
+        folder,
+        DiskOptions {
+            reserved_space: reserved,
+            ..DiskOptions::default()
+        },
+    )
+    .with_context(|| format!("cannot open the blob store in {}", folder.display()))?;
+    let options = lazuli_registry::Options {
+        origin: origin(db).await?,
+        session_key: derive(master_key, "upload sessions"),
+        inline_blob_max: to_usize(settings.storage.inline_blob_max.0),
+        lease: settings.leases.duration.0,
+        upload_expiry: settings.uploads.expiry.0,
+        manifest: ManifestLimits {
+            max_bytes: to_usize(settings.limits.manifest_bytes.0),
+            ..ManifestLimits::default()
+        },
+        tags_per_push: TAGS_PER_PUSH,
+        reserved_free_space: reserved,
+        cache: CacheOptions {
+            manifests: settings.memory.manifest_cache.0,
+            blobs: settings.memory.blob_cache.0,
+            pages: settings.memory.page_cache.0,
+        },
+    };
+    Registry::open(db.clone(), Arc::new(store), clock.clone(), options)
+        .await
+        .context("cannot open the registry")
+}
+
+/// How garbage is collected.
+pub(crate) fn gc_options(settings: &Settings) -> gc::Options {
+    gc::Options {
+        interval: settings.gc.interval.0,
+        ..gc::Options::new(settings.leases.duration.0)
+    }
+}
+
+/// The limits of the HTTP server.
+pub(crate) fn limits(settings: &Settings) -> Limits {
+    let limits = &settings.limits;
+    let rate = f64::from(limits.requests_per_second);
+    let burst = match limits.requests_burst {
+        0 => rate * 2.0,
+        burst => f64::from(burst),
+    };
+    Limits {
+        max_connections: limits.max_connections as usize,
+        max_header_bytes: to_usize(limits.request_header_bytes.0),
+        header_timeout: limits.header_timeout.0,
+        handshake_timeout: limits.handshake_timeout.0,
+        keep_alive: limits.idle_timeout.0,
+        body_stall: limits.body_stall_timeout.0,
+        write_stall: limits.response_stall_timeout.0,
+        max_manifest_bytes: limits.manifest_bytes.0,
+        max_blob_bytes: limits.blob_bytes.0,
+        buffered_bodies: to_usize(limits.buffered_bytes.0),
+        max_uploads: limits.max_concurrent_uploads as usize,
+        rate: (limits.requests_per_second > 0).then_some(Rate {
+            per_second: rate,
+            burst,
+        }),
+        shutdown_grace: limits.shutdown_grace.0,
+        ..Limits::default()
+    }
+}
+
+/// Puts the HTTP server on top of registry and identity.
+pub(crate) async fn open_api(
+    settings: &Settings,
+    registry: &Registry,
+    identity: &Identity,
+) -> anyhow::Result<Api> {
+    let general = &settings.general;
+    let options = ApiOptions {
+        limits: limits(settings),
+        resolver: ResolverOptions {
+            suffixes: general
+                .domain_suffix
+                .iter()
+                .map(|suffix| suffix.0.clone())
+                .collect(),
+            public_url: general.public_url.as_ref().map(|url| url.parsed.clone()),
+            trusted_proxies: general
+                .trusted_proxies
+                .iter()
+                .map(|network| network.parsed)
+                .collect(),
+            ..ResolverOptions::default()
+        },
+        cors: Cors {
+            origins: general
+                .cors_origins
+                .iter()
+                .map(|origin| origin.0.clone())
+                .collect(),
+        },
+        metrics: settings.metrics.access,
+        delete_enabled: settings.delete.enabled,
+    };
+    let store = registry.store().clone();
+    let free_space = move |out: &mut Exposition| {
+        if let Ok(bytes) = store.free_space() {
+            out.family(
+                "lazuli_storage_free_bytes",
+                "gauge",
+                "Free bytes of the file system that holds the blobs.",
+            );
+            out.sample("", &[], bytes as f64);
+        }
+    };
+    let api =
+        Api::new(registry.clone(), identity.clone(), options).with_collector(Box::new(free_space));
+    api.set_registries(hosted_registries(registry.db()).await?);
+    Ok(api)
+}
+
+/// The registries of this server and how each is reached.
+async fn hosted_registries(db: &Db) -> anyhow::Result<Vec<HostedRegistry>> {
+    let registries = db
+        .read(|tx| {
+            let rows = tx.query(
+                "SELECT id, name FROM registries ORDER BY id",
+                params![],
+                |row| Ok((row.get_i64(0)?, row.get_string(1)?)),
+            )?;
+            let hosts = tx.query(
+                "SELECT registry_id, host FROM registry_hosts ORDER BY host",
+                params![],
+                |row| Ok((row.get_i64(0)?, row.get_string(1)?)),
+            )?;
+            Ok::<_, lazuli_db::Error>((rows, hosts))
+        })
+        .await?;
+    let (rows, hosts) = registries;
+    let hosts_of = |id: i64| {
+        hosts
+            .iter()
+            .filter(|(owner, _)| *owner == id)
+            .map(|(_, host)| host.clone())
+            .collect()
+    };
+    Ok(rows
+        .into_iter()
+        .map(|(id, name)| HostedRegistry {
+            id: RegistryId::new(id),
+            name,
+            hosts: hosts_of(id),
+        })
+        .collect())
+}
+
+/// This region's number in the operation log, given at first start.
+async fn origin(db: &Db) -> anyhow::Result<u16> {
+    let text = db
+        .read(|tx| {
+            tx.query_one(
+                "SELECT value FROM settings WHERE name = ?1",
+                params!["origin"],
+                |row| row.get_string(0),
+            )
+        })
+        .await?;
+    text.and_then(|text| text.parse().ok())
+        .context("the database does not say which region this is (settings.origin)")
+}
+
+/// A key for one purpose, the same at every start and on every node. The hash of a secret of full length: nobody who
+/// sees what is made with one such key learns anything of another or of the master key.
+fn derive(master_key: &[u8; 32], purpose: &str) -> [u8; 32] {
+    let mut input = format!("lazuli key v1: {purpose}\0").into_bytes();
+    input.extend_from_slice(master_key);
+    let mut key = [0; 32];
+    key.copy_from_slice(Digest::of(Algorithm::Sha256, &input).hash());
+    key
+}
+
+fn to_usize(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_for_different_purposes_and_masters_differ() {
+        let key = derive(&[7; 32], "upload sessions");
+        assert_eq!(key, derive(&[7; 32], "upload sessions"));
+        assert_ne!(key, derive(&[7; 32], "something else"));
+        assert_ne!(key, derive(&[8; 32], "upload sessions"));
+        assert_ne!(key, [7; 32]);
+    }
+}
