@@ -14,12 +14,7 @@ use lazuli_wire::oci::ErrorCode;
 use lazuli_wire::token::{OAuthError, TokenRequestError};
 use serde::Serialize;
 
-/// `X-Ms-Ratelimit-Remaining-Calls-Per-Second`
-const REMAINING_CALLS: HeaderName =
-    HeaderName::from_static("x-ms-ratelimit-remaining-calls-per-second");
-
-/// What Azure answers a caller that is far from its limit.
-const PLENTY: HeaderValue = HeaderValue::from_static("166.65");
+use crate::headers::{PLENTY, REMAINING_CALLS};
 
 /// Azure's message, which its tools print.
 const UNAUTHORIZED: &str =
