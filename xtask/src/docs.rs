@@ -3,16 +3,24 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::clients::CLIENTS;
+use crate::exec::Cmd;
 use crate::workspace;
 
 const COMPATIBILITY: &str = "docs/reference/compatibility.md";
 /// Versions of the clients in the last run whose results were written down.
 const VERSIONS: &str = "tests/clients/versions.json";
+
+/// Pages that the program writes about itself: `lazuli config --reference NAME`.
+const REFERENCES: &[(&str, &str)] = &[
+    ("cli", "docs/reference/cli.md"),
+    ("configuration", "docs/reference/configuration.md"),
+];
 
 type Versions = BTreeMap<String, String>;
 
@@ -22,7 +30,34 @@ pub(crate) fn write() -> Result<()> {
     versions.extend(last_run()?);
     versions.retain(|name, _| CLIENTS.iter().any(|client| client.name == *name));
     put(VERSIONS, &(serde_json::to_string_pretty(&versions)? + "\n"))?;
-    put(COMPATIBILITY, &compatibility(&versions)?)
+    put(COMPATIBILITY, &compatibility(&versions)?)?;
+    workspace::cargo()
+        .args(["build", "--quiet", "--package", "lazuli"])
+        .timeout(1800)
+        .run()?;
+    for (name, page) in REFERENCES {
+        put(
+            page,
+            &reference(&workspace::target_dir().join("debug/lazuli"), name)?,
+        )?;
+    }
+    Ok(())
+}
+
+/// Fails when a page that the program writes about itself is not what this binary writes.
+pub(crate) fn check_references(binary: &Path) -> Result<()> {
+    for (name, page) in REFERENCES {
+        let current = workspace::read(page)?.unwrap_or_default();
+        ensure!(
+            current == reference(binary, name)?,
+            "{page} is not current: cargo xtask docs"
+        );
+    }
+    Ok(())
+}
+
+fn reference(binary: &Path, name: &str) -> Result<String> {
+    Cmd::new(binary).args(["config", "--reference", name]).run()
 }
 
 /// The generated documents that are not what [`write`] would write.

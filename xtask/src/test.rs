@@ -10,7 +10,7 @@ use crate::clients;
 use crate::exec::{Cmd, which};
 use crate::packages;
 use crate::report::Results;
-use crate::{tidy, workspace};
+use crate::{docs, tidy, workspace};
 
 /// Seconds after which a part is taken to hang.
 const PART_SECONDS: u64 = 1800;
@@ -50,12 +50,12 @@ const PARTS: &[Part] = &[
     Part {
         name: "docs",
         what: "cargo doc, warnings are errors",
-        run: docs,
+        run: rustdoc,
     },
     Part {
         name: "release",
         what: "the release build of lazuli",
-        run: |results| _ = build_release(results),
+        run: release,
     },
     Part {
         name: "clients",
@@ -144,6 +144,16 @@ pub(crate) fn build_release(results: &mut Results) -> bool {
     })
 }
 
+fn release(results: &mut Results) {
+    if build_release(results) {
+        results.case(
+            "docs",
+            "pages that lazuli writes about itself are current",
+            || docs::check_references(&release_binary()),
+        );
+    }
+}
+
 fn test_packages(results: &mut Results) {
     results.case("packages", "postgresql", || {
         match which("postgres").or_else(packaged_postgres) {
@@ -186,7 +196,7 @@ fn clippy(results: &mut Results) {
     });
 }
 
-fn docs(results: &mut Results) {
+fn rustdoc(results: &mut Results) {
     results.case("docs", "cargo doc", || {
         let doc = workspace::cargo()
             .args(["doc", "--workspace", "--no-deps", "--locked"])
