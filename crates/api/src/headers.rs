@@ -17,6 +17,11 @@ pub(crate) const API_VERSION: HeaderName =
 pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 /// `Docker-Upload-UUID`
 pub(crate) const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
+/// `X-Ms-Ratelimit-Remaining-Calls-Per-Second`, on deletes and tokens.
+pub(crate) const REMAINING_CALLS: HeaderName =
+    HeaderName::from_static("x-ms-ratelimit-remaining-calls-per-second");
+/// What Azure answers a caller that is far from its limit.
+pub(crate) const PLENTY: HeaderValue = HeaderValue::from_static("166.65");
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
 
 const EXPOSED: HeaderValue = HeaderValue::from_static(

@@ -146,9 +146,12 @@ fn one_connection_carries_every_kind_of_request() {
     assert_eq!(send("GET", "/v2/none/tags/list", &[], &[]).status, 404);
     let blob = send("GET", &format!("/v2/a/blobs/{digest}"), &[], &[]);
     assert!(blob.body == content);
-    assert_eq!(
-        send("DELETE", &format!("/v2/a/blobs/{digest}"), &[], &[]).status,
-        202
+    let deleted = send("DELETE", &format!("/v2/a/blobs/{digest}"), &[], &[]);
+    assert_eq!(deleted.status, 202);
+    assert!(
+        deleted
+            .header("x-ms-ratelimit-remaining-calls-per-second")
+            .is_some()
     );
     assert_eq!(
         send("HEAD", &format!("/v2/a/blobs/{digest}"), &[], &[]).status,

@@ -14,7 +14,7 @@ use super::{Answer, Task, identify, is_known, respond, value};
 use crate::body::Body;
 use crate::errors::Refusal;
 use crate::file_body::FileBody;
-use crate::headers::CONTENT_DIGEST;
+use crate::headers::{CONTENT_DIGEST, PLENTY, REMAINING_CALLS};
 
 /// A blob whose bytes are at hand.
 pub(super) fn get_now(
@@ -154,6 +154,7 @@ pub(super) async fn delete(
     let deleted = task.api.registry.delete_blob(access, digest).await;
     deleted.map_err(|error| task.refusal(&error))?;
     let mut response = respond(StatusCode::ACCEPTED);
+    response.headers_mut().insert(REMAINING_CALLS, PLENTY);
     let digest = value(digest.to_string());
     response.headers_mut().insert(CONTENT_DIGEST, digest);
     Ok(response)

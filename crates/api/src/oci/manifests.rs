@@ -16,7 +16,7 @@ use super::error::body_refusal;
 use super::{Answer, Task, identify, is_known, respond, value};
 use crate::body::Body;
 use crate::errors::Refusal;
-use crate::headers::CONTENT_DIGEST;
+use crate::headers::{CONTENT_DIGEST, PLENTY, REMAINING_CALLS};
 
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
@@ -245,6 +245,7 @@ pub(super) async fn delete(
     }
     let (registry, id) = (&task.api.registry, task.request_id());
     let mut response = respond(StatusCode::ACCEPTED);
+    response.headers_mut().insert(REMAINING_CALLS, PLENTY);
     let deleted = match reference {
         Reference::Tag(tag) => registry.delete_tag(access, tag, &id).await,
         Reference::Digest(digest) => {
