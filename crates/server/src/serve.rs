@@ -15,6 +15,7 @@ use lazuli_registry::operations::sequencer::{self, Sequencer};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tracing::field::display;
 
 use crate::banner::{Admin, Banner};
 use crate::config::{Configuration, Given, Mark, Settings, absolute};
@@ -161,7 +162,11 @@ impl Server {
         // Standard output may be closed; that is no reason not to serve.
         let _ = writeln!(std::io::stdout(), "{}", self.banner.render());
         notify::notify(notify::READY);
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), http = ?self.banner.http, https = ?self.banner.https, "ready");
+        let (http, https) = (
+            self.banner.http.map(display),
+            self.banner.https.map(display),
+        );
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), http, https, "ready");
 
         let mut stop = Some(stop);
         let mut certificate_check = tokio::time::interval(CERTIFICATE_CHECK);

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use lazuli_db::{Db, SqliteOptions, params};
 use lazuli_testkit::http::Client;
+use lazuli_testkit::postgres::Database;
 use lazuli_testkit::server::basic;
 
 /// The program without any setting of the surrounding environment.
@@ -316,6 +317,34 @@ fn a_command_beside_a_server_changes_none_of_its_settings() {
         )
     });
     assert_eq!(row.unwrap(), Some(("another".to_owned(), true)));
+}
+
+#[test]
+fn it_serves_from_postgresql() {
+    let Some(database) = Database::create() else {
+        return;
+    };
+    // `host=/folder user=postgres dbname=test_0` as a URL.
+    let parts = database.url();
+    let part = |name: &str| {
+        parts
+            .split(' ')
+            .find_map(|part| part.strip_prefix(name))
+            .unwrap()
+    };
+    let folder = part("host=").replace('/', "%2F");
+    let url = format!("postgres://postgres:secret@{folder}/{}", part("dbname="));
+    let (_parent, data) = fresh();
+    let variables = [("LAZULI_DATABASE_URL", url.as_str())];
+    let mut server = Server::start(&data, &[], &variables);
+    assert_eq!(server.sign_in(&password(&data)), 200);
+    assert_eq!(server.client().get("/readyz").status, 200);
+    assert!(!data.join("lazuli.db").try_exists().unwrap());
+    assert!(!server.log().contains("secret"));
+    server.signal("-TERM");
+    assert!(server.wait().success(), "{}", server.log());
+    let again = Server::start(&data, &[], &variables);
+    assert_eq!(again.sign_in(&password(&data)), 200);
 }
 
 #[test]

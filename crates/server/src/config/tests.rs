@@ -165,6 +165,7 @@ fn secrets_are_masked() {
                 "postgres://lazuli:battery@db/lazuli".into(),
             ),
         ],
+        file: Some("/dev/null".into()),
         ..Given::default()
     };
     let configuration = Configuration::load(&given).unwrap();
