@@ -107,13 +107,18 @@ impl Registry {
             .await
     }
 
-    /// As [`Registry::blob`], and the answer may be relied on for the lease time.
+    /// As [`Registry::blob`], and the answer may be relied on for the lease time. A blob whose stored bytes are gone or cut is
+    /// unknown here, so that a client that asks before it pushes pushes it again, which heals it.
     pub async fn affirm_blob(
         &self,
         access: &RepositoryAccess<Pull>,
         digest: &Digest,
     ) -> Result<Arc<StoredBlob>> {
         let blob = self.blob(access, digest).await?;
+        if let Err(Error::Damaged) = self.blob_bytes(&blob).await {
+            tracing::error!(%digest, "the bytes of a blob are gone or cut; pushing it again heals it");
+            return Err(Error::BlobUnknown);
+        }
         let (now, lease) = (self.now(), self.lease_us());
         if blob.leased_until.load(Ordering::Acquire) >= now + lease / 2 {
             return Ok(blob);

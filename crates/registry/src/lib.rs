@@ -40,6 +40,8 @@ pub struct Options {
     pub session_key: [u8; 32],
     /// Blobs up to this many bytes are kept in the database.
     pub inline_blob_max: usize,
+    /// The largest blob, in bytes.
+    pub blob_max: u64,
     /// How long a digest affirmed to a client stays, even if nothing refers to it.
     pub lease: Duration,
     /// How long an upload session lives after its last chunk.

@@ -625,6 +625,69 @@ async fn a_head_renews_the_lease_once_per_half_lease(f: Fixture) {
     assert_eq!(f.db.stats().transactions, before + 1);
 }
 
+async fn a_blob_cannot_outgrow_its_limit_in_many_chunks(f: Fixture) {
+    let options = lazuli_registry::Options {
+        blob_max: 5000,
+        ..options()
+    };
+    let registry =
+        lazuli_registry::Registry::open(f.db.clone(), f.store.clone(), f.clock.clone(), options)
+            .await
+            .unwrap();
+    let mut session = registry
+        .start_upload(&push("a"), Algorithm::Sha256)
+        .unwrap();
+    for _ in 0..2 {
+        session = registry
+            .append_upload(
+                &push("a"),
+                request(&session),
+                &mut Body::streamed(&[1; 2000], 300),
+            )
+            .await
+            .unwrap();
+    }
+    for body in [Body::of(&[1; 2000]), Body::streamed(&[1; 2000], 300)] {
+        let mut body = body;
+        let refused = registry
+            .append_upload(&push("a"), request(&session), &mut body)
+            .await;
+        assert!(matches!(refused, Err(Error::BodyTooLarge(5000))));
+        session = registry
+            .upload(&push("a"), request(&session))
+            .await
+            .unwrap();
+        assert!(session.size <= 5000);
+    }
+}
+
+async fn a_blob_whose_bytes_are_gone_is_unknown_until_a_push_heals_it(f: Fixture) {
+    use lazuli_blobs::BlobStore as _;
+    let bytes = vec![3; 9000];
+    let digest = push_blob(&f.registry, "a", &bytes).await;
+    let mut lister = f.store.list();
+    while let Some(batch) = lister.next().await.unwrap() {
+        for entry in batch {
+            if let lazuli_blobs::Listed::Blob(entry) = entry {
+                f.store.remove(&entry.location).await.unwrap();
+            }
+        }
+    }
+    let registry = f.restarted().await;
+    assert!(matches!(
+        registry.affirm_blob(&pull("a"), &digest).await,
+        Err(Error::BlobUnknown)
+    ));
+    let blob = registry.blob(&pull("a"), &digest).await.unwrap();
+    assert!(matches!(
+        registry.blob_bytes(&blob).await,
+        Err(Error::Damaged)
+    ));
+    push_blob(&registry, "a", &bytes).await;
+    let blob = registry.affirm_blob(&pull("a"), &digest).await.unwrap();
+    assert!(registry.blob_bytes(&blob).await.is_ok());
+}
+
 async fn a_push_may_demand_what_the_tag_names_now(f: Fixture) {
     let (first, _) = push_image(&f.registry, "a", "v1", "x").await;
     let (second, _) = push_image(&f.registry, "a", "v2", "y").await;
@@ -666,4 +729,6 @@ on_both_engines! {
     a_mount_needs_a_source_that_holds_the_blob,
     a_head_renews_the_lease_once_per_half_lease,
     a_push_may_demand_what_the_tag_names_now,
+    a_blob_cannot_outgrow_its_limit_in_many_chunks,
+    a_blob_whose_bytes_are_gone_is_unknown_until_a_push_heals_it,
 }

@@ -122,6 +122,7 @@ pub(crate) async fn open_registry(
         origin: origin(db).await?,
         session_key: derive(master_key, "upload sessions"),
         inline_blob_max: to_usize(settings.storage.inline_blob_max.0),
+        blob_max: settings.limits.blob_bytes.0,
         lease: settings.leases.duration.0,
         upload_expiry: settings.uploads.expiry.0,
         manifest: ManifestLimits {

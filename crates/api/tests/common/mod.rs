@@ -57,6 +57,7 @@ impl Server {
                 origin: 1,
                 session_key: [1; 32],
                 inline_blob_max: 4096,
+                blob_max: 1 << 30,
                 lease: Duration::from_hours(1),
                 upload_expiry: Duration::from_hours(1),
                 manifest: ManifestLimits::default(),

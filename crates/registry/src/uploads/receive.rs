@@ -36,6 +36,8 @@ pub(super) struct Receiver<'a> {
     registry: &'a Registry,
     loaded: &'a Loaded,
     target: Target,
+    /// Bytes that may still come.
+    room: u64,
 }
 
 impl<'a> Receiver<'a> {
@@ -58,11 +60,13 @@ impl<'a> Receiver<'a> {
             registry,
             loaded,
             target,
+            room: registry.inner.options.blob_max.saturating_sub(loaded.size),
         })
     }
 
     pub(super) async fn receive(&mut self, body: &mut impl Incoming) -> Result<()> {
         let announced = body.length().unwrap_or(0);
+        self.check_room(announced)?;
         if let Target::Memory(content) = &self.target
             && content.len() as u64 + announced > self.registry.inner.options.inline_blob_max as u64
         {
@@ -74,7 +78,18 @@ impl<'a> Receiver<'a> {
         Ok(())
     }
 
+    /// A blob may grow to a limit over all its requests.
+    fn check_room(&self, length: u64) -> Result<()> {
+        if length > self.room {
+            Err(Error::BodyTooLarge(self.registry.inner.options.blob_max))
+        } else {
+            Ok(())
+        }
+    }
+
     async fn take(&mut self, piece: Bytes) -> Result<()> {
+        self.check_room(piece.len() as u64)?;
+        self.room -= piece.len() as u64;
         if let Target::Memory(content) = &mut self.target {
             if content.len() + piece.len() <= self.registry.inner.options.inline_blob_max {
                 content.extend_from_slice(&piece);

@@ -60,6 +60,7 @@ pub fn options() -> Options {
         origin: 1,
         session_key: [1; 32],
         inline_blob_max: 64,
+        blob_max: 1 << 30,
         lease: HOUR,
         upload_expiry: 24 * HOUR,
         manifest: ManifestLimits::default(),
