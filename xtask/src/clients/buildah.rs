@@ -27,15 +27,15 @@ pub(super) fn foreign() -> (&'static str, &'static str) {
 pub(super) fn emulation() -> Result<()> {
     packages::install(&["qemu-user-static"])?;
     let folder = Path::new("/proc/sys/fs/binfmt_misc");
-    let name = format!("qemu-{}", foreign().1);
-    if fs::metadata(folder.join(&name)).is_ok() {
-        return Ok(());
-    }
     if fs::metadata(folder.join("register")).is_err() {
         Cmd::new("mount")
             .args(["-t", "binfmt_misc", "binfmt_misc"])
             .arg(folder)
             .run()?;
+    }
+    let name = format!("qemu-{}", foreign().1);
+    if fs::metadata(folder.join(&name)).is_ok() {
+        return Ok(());
     }
     let file = format!("/usr/lib/binfmt.d/{name}.conf");
     let rule = fs::read_to_string(&file).with_context(|| file.clone())?;
