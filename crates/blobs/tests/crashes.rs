@@ -179,6 +179,44 @@ async fn power_cuts_that_lose_at_random() {
     .await;
 }
 
+/// The process dies at an operation, another carries on, and only then the power goes.
+async fn die_at(nth: u64) -> bool {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::new(directory.path()).unwrap();
+    let store = open(&directory, &disk);
+    let ledger = Arc::new(Mutex::new(Ledger::default()));
+    disk.cut_power_at(nth);
+    let _ = push_in_requests(&store, &ledger, content(30_000, 99)).await;
+    let was_reached = !disk.is_powered();
+    disk.kill();
+    let store = open(&directory, &disk);
+    let mut ledger = std::mem::take(&mut *ledger.lock().unwrap());
+    for (upload, length, state, bytes) in std::mem::take(&mut ledger.uploads) {
+        let mut hasher = Hasher::restore(&state).unwrap();
+        if length < 30_000 {
+            let mut writer = store.writer(upload, length, hasher).await.unwrap();
+            writer.write(bytes.slice(length as usize..)).await.unwrap();
+            hasher = writer.finish().await.unwrap().1;
+        }
+        // It may have become a blob without anybody being told.
+        let finished = store.finish(upload, "2", &hasher.finish(), 30_000).await;
+        ledger.blobs.push((finished.unwrap(), bytes));
+    }
+    disk.crash(Crash::LoseAll).unwrap();
+    let store = open(&directory, &disk);
+    check(&store, &ledger, &format!("death at operation {nth}")).await;
+    was_reached
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn process_deaths_before_a_power_cut() {
+    let mut nth = 1;
+    while die_at(nth).await {
+        nth += 1;
+    }
+    assert!(nth > 25, "only {nth} operations");
+}
+
 /// The disk that forgets has to forget, or the tests above pass for nothing.
 #[tokio::test]
 async fn what_was_not_synced_is_lost() {

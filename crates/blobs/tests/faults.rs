@@ -10,7 +10,7 @@ use bytes::Bytes;
 use common::{Bench, options};
 use lazuli_blobs::faulty::Crash;
 use lazuli_blobs::suite::{
-    Store, content, list_blobs, list_uploads, new_upload, pull, push, receive,
+    self, Store, content, list_blobs, list_uploads, new_upload, pull, push, receive,
 };
 use lazuli_blobs::{Error, Hasher, Operation};
 use lazuli_wire::oci::{Algorithm, Digest, UploadId};
@@ -216,22 +216,55 @@ async fn a_failed_directory_sync_ends_the_upload_and_hides_the_blob() {
 
 #[tokio::test]
 async fn a_directory_another_process_made_is_made_durable() {
-    let mut bench = Bench::new(options());
-    let bytes = content(5000, 1);
-    // Makes the directories one by one, and dies before it could sync any.
-    for _ in 0..3 {
-        bench.disk.fail_nth(Operation::SyncDirectory, 1, Errno::IO);
+    for nth in 1..=3 {
+        let mut bench = Bench::new(options());
+        let bytes = content(5000, 1);
+        // It dies before it could sync the directory it made, on one level after the other.
+        bench
+            .disk
+            .fail_nth(Operation::SyncDirectory, nth, Errno::IO);
         push(&bench.store, &bytes).await.unwrap_err();
         bench.reopen(options());
-        bench.disk.fail_nth(Operation::SyncDirectory, 2, Errno::IO);
-        push(&bench.store, &bytes).await.unwrap_err();
+        let (_, location) = push(&bench.store, &bytes).await.unwrap();
+        bench.disk.crash(Crash::LoseAll).unwrap();
         bench.reopen(options());
+        let pulled = pull(&bench.store, &location, 5000).await;
+        assert!(pulled.unwrap() == bytes, "{nth}");
     }
-    bench.disk.heal();
-    let (_, location) = push(&bench.store, &bytes).await.unwrap();
-    bench.disk.crash(Crash::LoseAll).unwrap();
-    bench.reopen(options());
-    assert!(pull(&bench.store, &location, 5000).await.unwrap() == bytes);
+}
+
+#[tokio::test]
+async fn a_background_sync_that_fails_last_is_reported() {
+    let bench = Bench::new(options());
+    bench.disk.fail_nth(Operation::SyncData, 1, Errno::IO);
+    bench
+        .disk
+        .delay(Operation::SyncData, Duration::from_millis(100));
+    // The sync begins with the last chunk.
+    let received = receive(&bench.store, new_upload(), &content(20 << 10, 1)).await;
+    assert!(matches!(
+        received,
+        Err(Error::Io {
+            op: Operation::SyncData,
+            ..
+        })
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_abort_while_the_file_is_created_leaves_nothing() {
+    let bench = Bench::new(options());
+    bench
+        .disk
+        .delay(Operation::Create, Duration::from_millis(200));
+    let upload = new_upload();
+    let mut writer = suite::writer(&bench.store, upload, &[]).await;
+    writer.write(content(4 << 10, 1)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    bench.store.abort(upload).await.unwrap();
+    assert!(matches!(writer.finish().await, Err(Error::NotFound)));
+    assert_eq!(bench.disk.count(Operation::Create), 1);
+    assert_eq!(list_uploads(&bench.store).await, []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -165,13 +165,20 @@ impl FaultyDisk {
         self.state().is_powered
     }
 
-    /// A power failure, and the power's return: rewrites the directory as it would be found. Stores that were open on
-    /// it are of no use any more.
-    pub fn crash(&self, mode: Crash) -> io::Result<()> {
+    /// The process dies and another is started: files and stores that were open are of no use any more, and a power
+    /// failure that was asked for is off. Nothing is lost by that.
+    pub fn kill(&self) {
         let mut state = self.state();
         state.is_powered = true;
         state.cut_at = None;
         state.boot += 1;
+    }
+
+    /// A power failure, and the power's return: rewrites the directory as it would be found. Stores that were open on
+    /// it are of no use any more.
+    pub fn crash(&self, mode: Crash) -> io::Result<()> {
+        self.kill();
+        let mut state = self.state();
         state.model.crash(&self.shared.root, mode)
     }
 }
@@ -377,7 +384,11 @@ impl DiskFile for FaultyFile {
         match self.begin(Operation::SyncData) {
             Ok(mut state) => state.model.sync_data(self.id),
             Err(error) => {
-                self.shared.state().model.lose(self.id);
+                let mut state = self.shared.state();
+                // A call that a dead process could not make loses nothing.
+                if state.is_powered && state.boot == self.boot {
+                    state.model.lose(self.id);
+                }
                 Err(error)
             }
         }
