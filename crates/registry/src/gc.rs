@@ -93,13 +93,13 @@ impl Options {
     /// The defaults for a registry whose digests are leased for `lease`.
     pub fn new(lease: Duration) -> Self {
         Self {
-            interval: Duration::from_secs(60),
+            interval: Duration::from_mins(1),
             condemned_for: lease,
             batch: 64,
             pace: Arc::new(Resting(Duration::from_millis(10))),
-            lease: Duration::from_secs(60),
-            walk_interval: Duration::from_secs(6 * 3600),
-            orphan_age: Duration::from_secs(24 * 3600),
+            lease: Duration::from_mins(1),
+            walk_interval: Duration::from_hours(6),
+            orphan_age: Duration::from_hours(24),
         }
     }
 }
@@ -153,7 +153,7 @@ impl Gc {
                 Ok(Some(run)) if run.did_something() => tracing::info!(?run, "garbage collection"),
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "garbage collection failed; trying again later")
+                    tracing::warn!(%error, "garbage collection failed; trying again later");
                 }
             }
         }

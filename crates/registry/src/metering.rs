@@ -63,7 +63,7 @@ pub fn stored(
 ) -> Result<i128, Error> {
     let mut total = 0;
     sql::each_interval(tx, registry, repository, window, |interval| {
-        total += interval.byte_microseconds(window)
+        total += interval.byte_microseconds(window);
     })?;
     Ok(total)
 }

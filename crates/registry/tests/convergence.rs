@@ -9,6 +9,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 
+#[path = "convergence/checks.rs"]
+mod checks;
 #[path = "convergence/model.rs"]
 mod model;
 #[path = "convergence/schedule.rs"]

@@ -28,7 +28,7 @@ impl Pace for Hurried {
 
 fn content(index: u64) -> Vec<u8> {
     format!("content {index} ")
-        .repeat(if index % 2 == 0 { 1 } else { 20 })
+        .repeat(if index.is_multiple_of(2) { 1 } else { 20 })
         .into_bytes()
 }
 
@@ -193,7 +193,7 @@ async fn pushes_and_collection_do_not_hurt_one_another(f: Fixture) {
         repair: false,
     };
     let summary = fsck::check(&f.registry, options, &mut |finding, _| {
-        findings.push(finding.to_string())
+        findings.push(finding.to_string());
     })
     .await
     .unwrap();

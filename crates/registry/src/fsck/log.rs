@@ -15,7 +15,7 @@ impl Checker<'_> {
             let expected = u64::try_from(last - first + 1).unwrap_or(0);
             if origin.numbered != expected || last != origin.recorded {
                 let sql::Origin {
-                    origin,
+                    number: origin,
                     numbered,
                     range,
                     recorded,
@@ -28,7 +28,7 @@ impl Checker<'_> {
                 })
                 .await?;
             }
-            let Ok(number) = u16::try_from(origin.origin) else {
+            let Ok(number) = u16::try_from(origin.number) else {
                 continue;
             };
             self.check_operations(Cursor {

@@ -1,5 +1,7 @@
 //! The checks' statements: each page is one snapshot.
 
+mod dangling;
+
 use std::collections::BTreeSet;
 
 use lazuli_db::{Error, Row, Tx};
@@ -7,6 +9,10 @@ use lazuli_wire::oci::{Digest, UploadId};
 
 use super::Place;
 use crate::merge::TagVersion;
+
+pub(super) use dangling::{
+    DEPENDENT_TABLES, dangling, manifests_without_repository, remove_dangling,
+};
 
 #[derive(Debug, Clone)]
 pub(super) struct Blob {
@@ -66,7 +72,7 @@ pub(super) struct Tag {
 
 #[derive(Debug)]
 pub(super) struct Origin {
-    pub(super) origin: i64,
+    pub(super) number: i64,
     pub(super) numbered: u64,
     pub(super) range: (i64, i64),
     pub(super) recorded: i64,
@@ -334,7 +340,7 @@ pub(super) fn origins(tx: &mut Tx<'_>) -> Result<Vec<Origin>, Error> {
         &[],
         |row| {
             Ok(Origin {
-                origin: row.get_i64(0)?,
+                number: row.get_i64(0)?,
                 numbered: row.get_u64(1)?,
                 range: (row.get_i64(2)?, row.get_i64(3)?),
                 recorded: row.get_i64_opt(4)?.unwrap_or(0),
@@ -359,91 +365,4 @@ pub(super) fn stored_uploads(
             Ok((UploadId::from_bytes(id), row.get_u64(1)?))
         },
     )
-}
-
-/// Tables whose rows belong to a row of another one.
-pub(super) const DEPENDENT_TABLES: [&str; 5] = [
-    "repository_blobs",
-    "manifest_dots",
-    "manifest_references",
-    "tags",
-    "tag_versions",
-];
-
-/// How many rows of the table belong to nothing.
-pub(super) fn dangling(tx: &mut Tx<'_>, table: &'static str) -> Result<u64, Error> {
-    let sql = match table {
-        "repository_blobs" => {
-            "SELECT COUNT(*) FROM repository_blobs x WHERE NOT EXISTS (SELECT 1 FROM repositories r WHERE r.id = x.repository_id)"
-        }
-        "manifest_dots" => {
-            "SELECT COUNT(*) FROM manifest_dots x WHERE NOT EXISTS \
-             (SELECT 1 FROM manifests m WHERE m.repository_id = x.repository_id AND m.digest = x.digest)"
-        }
-        "manifest_references" => {
-            "SELECT COUNT(*) FROM manifest_references x WHERE NOT EXISTS \
-             (SELECT 1 FROM manifests m WHERE m.repository_id = x.repository_id AND m.digest = x.manifest)"
-        }
-        "tags" => {
-            "SELECT COUNT(*) FROM tags x WHERE NOT EXISTS (SELECT 1 FROM repositories r WHERE r.id = x.repository_id)"
-        }
-        _ => {
-            "SELECT COUNT(*) FROM tag_versions x WHERE NOT EXISTS (SELECT 1 FROM repositories r WHERE r.id = x.repository_id)"
-        }
-    };
-    Ok(tx.query_one(sql, &[], |row| row.get_u64(0))?.unwrap_or(0))
-}
-
-/// Removes rows that belong to nothing; returns how many.
-pub(super) fn remove_dangling(
-    tx: &mut Tx<'_>,
-    table: &'static str,
-    now: i64,
-) -> Result<u64, Error> {
-    let sql = match table {
-        "repository_blobs" => {
-            // The bytes were stored that long.
-            tx.execute(
-                "INSERT INTO blob_intervals (registry_id, repository_id, digest, from_at, to_at, size) \
-                 SELECT registry_id, repository_id, digest, linked_at, ?1, size FROM repository_blobs x \
-                 WHERE linked_at < ?1 AND NOT EXISTS (SELECT 1 FROM repositories r WHERE r.id = x.repository_id) \
-                 ON CONFLICT DO NOTHING",
-                &[now.into()],
-            )?;
-            "DELETE FROM repository_blobs WHERE NOT EXISTS \
-             (SELECT 1 FROM repositories r WHERE r.id = repository_blobs.repository_id)"
-        }
-        "manifest_dots" => {
-            "DELETE FROM manifest_dots WHERE NOT EXISTS (SELECT 1 FROM manifests m \
-             WHERE m.repository_id = manifest_dots.repository_id AND m.digest = manifest_dots.digest)"
-        }
-        "manifest_references" => {
-            tx.execute(
-                "UPDATE repository_blobs SET check_after = ?1 WHERE check_after IS NULL AND EXISTS \
-                 (SELECT 1 FROM manifest_references x WHERE x.repository_id = repository_blobs.repository_id \
-                  AND x.child = repository_blobs.digest AND NOT EXISTS (SELECT 1 FROM manifests m \
-                  WHERE m.repository_id = x.repository_id AND m.digest = x.manifest))",
-                &[now.into()],
-            )?;
-            "DELETE FROM manifest_references WHERE NOT EXISTS (SELECT 1 FROM manifests m \
-             WHERE m.repository_id = manifest_references.repository_id AND m.digest = manifest_references.manifest)"
-        }
-        "tags" => {
-            "DELETE FROM tags WHERE NOT EXISTS (SELECT 1 FROM repositories r WHERE r.id = tags.repository_id)"
-        }
-        _ => {
-            "DELETE FROM tag_versions WHERE NOT EXISTS \
-             (SELECT 1 FROM repositories r WHERE r.id = tag_versions.repository_id)"
-        }
-    };
-    tx.execute(sql, &[])
-}
-
-pub(super) fn manifests_without_repository(tx: &mut Tx<'_>) -> Result<u64, Error> {
-    let count = tx.query_one(
-        "SELECT COUNT(*) FROM manifests m WHERE NOT EXISTS (SELECT 1 FROM repositories r WHERE r.id = m.repository_id)",
-        &[],
-        |row| row.get_u64(0),
-    )?;
-    Ok(count.unwrap_or(0))
 }

@@ -53,7 +53,9 @@ pub(super) fn each_interval(
                 Ok((row.get_bytes(0)?, interval))
             },
         )?;
-        page.iter().for_each(|(_, interval)| each(interval));
+        for (_, interval) in &page {
+            each(interval);
+        }
         match page.into_iter().last() {
             Some((digest, interval)) => after = (digest, interval.from),
             None => break,
@@ -67,7 +69,9 @@ pub(super) fn each_interval(
             &[repository.into(), (&after).into(), PAGE.into()],
             |row| Ok((row.get_bytes(0)?, Interval { from: row.get_i64(1)?, to: None, size: row.get_i64(2)? })),
         )?;
-        page.iter().for_each(|(_, interval)| each(interval));
+        for (_, interval) in &page {
+            each(interval);
+        }
         match page.into_iter().last() {
             Some((digest, _)) => after = digest,
             None => return Ok(()),

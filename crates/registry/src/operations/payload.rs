@@ -76,7 +76,7 @@ pub(super) fn encode_observed(operation: &Operation) -> Option<Vec<u8>> {
     (!observed.is_empty()).then(|| {
         observed
             .iter()
-            .flat_map(|id| id.as_bytes())
+            .flat_map(OperationId::as_bytes)
             .copied()
             .collect()
     })

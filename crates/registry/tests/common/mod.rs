@@ -1,5 +1,5 @@
 //! A registry on a database in a temporary folder and blobs in memory, with a clock that moves when told to.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use lazuli_registry::uploads::{Incoming, Session, SessionRequest};
 use lazuli_registry::{CacheOptions, Error, Options, Registry, Result};
 use lazuli_wire::oci::{Algorithm, Digest, ManifestLimits, Reference, RepositoryName, Tag};
 
-pub const HOUR: Duration = Duration::from_secs(3600);
+pub const HOUR: Duration = Duration::from_hours(1);
 pub const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 

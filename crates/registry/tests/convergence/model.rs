@@ -232,7 +232,7 @@ impl Region {
                 self.remove_tags(operation, *repository, tags);
             }
             Change::Untag { repository, tag } => {
-                self.add_version(operation, *repository, *tag, None)
+                self.add_version(operation, *repository, *tag, None);
             }
             Change::DeleteRepository {
                 repository,

@@ -1,13 +1,12 @@
 //! Random schedules, the checks after every step, and the oracle at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::time::Duration;
 
-use lazuli_registry::merge::{Dots, Presence};
-use lazuli_registry::operations::OperationId;
+use lazuli_registry::merge::Presence;
 
-use super::model::{Change, Digest, Operation, Region, Repository, Rules, Tag};
+use super::checks::Violation;
+use super::model::{Change, Operation, Region, Repository, Rules, Tag};
 
 const REGIONS: usize = 3;
 const REPOSITORIES: u8 = 2;
@@ -59,51 +58,14 @@ impl std::ops::AddAssign for Stats {
     }
 }
 
-#[derive(Debug)]
-pub enum Violation {
-    Dangling {
-        step: u64,
-        origin: u16,
-        repository: Repository,
-        tag: Tag,
-    },
-    OwnWriteNotRead {
-        step: u64,
-        change: Change,
-    },
-    TagWentBack {
-        step: u64,
-        origin: u16,
-        repository: Repository,
-        tag: Tag,
-    },
-    Diverged(&'static str),
-    NotDelivered,
-    LivenessWrong {
-        origin: u16,
-        repository: Repository,
-        digest: Digest,
-    },
-    NotServable {
-        origin: u16,
-        repository: Repository,
-    },
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}")
-    }
-}
-
-struct World {
+pub struct World {
     random: Random,
-    regions: Vec<Region>,
+    pub(crate) regions: Vec<Region>,
     /// Cut links, as (from, to): a cut may have one direction.
     cut: BTreeSet<(usize, usize)>,
-    acknowledged: Vec<Operation>,
+    pub(crate) acknowledged: Vec<Operation>,
     /// The newest version each tag answered with in each region.
-    answered: BTreeMap<(u16, Repository, Tag), (i64, u16)>,
+    pub(crate) answered: BTreeMap<(u16, Repository, Tag), (i64, u16)>,
     stats: Stats,
 }
 
@@ -308,42 +270,6 @@ impl World {
         self.regions[to].blobs.extend(found);
     }
 
-    /// After every step, in every region: what a tag answers can be served, and no tag answers with an older version
-    /// than it did before.
-    fn check_servable(&mut self, step: u64) -> Result<(), Violation> {
-        for region in &self.regions {
-            let origin = region.origin;
-            for (repository, tag) in region.history.keys().copied() {
-                let Some(version) = region.resolve(repository, tag) else {
-                    continue;
-                };
-                let servable = version.target.is_some_and(|digest| {
-                    region.has_blobs(digest)
-                        && region.presence(repository, digest) == Presence::Visible
-                });
-                if !servable {
-                    return Err(Violation::Dangling {
-                        step,
-                        origin,
-                        repository,
-                        tag,
-                    });
-                }
-                let key = (version.hlc, version.origin);
-                let before = self.answered.insert((origin, repository, tag), key);
-                if before.is_some_and(|before| before > key) {
-                    return Err(Violation::TagWentBack {
-                        step,
-                        origin,
-                        repository,
-                        tag,
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// The links are mended and everything is delivered and copied.
     fn heal(&mut self) -> Result<(), Violation> {
         self.cut.clear();
@@ -363,87 +289,6 @@ impl World {
             }
         }
         Err(Violation::NotDelivered)
-    }
-
-    fn check_converged(&self) -> Result<(), Violation> {
-        let first = &self.regions[0];
-        for region in &self.regions[1..] {
-            if !first.live_manifests().eq(region.live_manifests()) {
-                return Err(Violation::Diverged("live manifests"));
-            }
-            let dots =
-                |region: &Region| -> Vec<_> { region.live.values().flat_map(Dots::iter).collect() };
-            if dots(first) != dots(region) {
-                return Err(Violation::Diverged("dots"));
-            }
-            for (key, versions) in &first.history {
-                let same = region
-                    .history
-                    .get(key)
-                    .is_some_and(|others| others.iter().eq(versions.iter()));
-                if !same || first.resolve(key.0, key.1) != region.resolve(key.0, key.1) {
-                    return Err(Violation::Diverged("tags"));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// A dot is live exactly if no acknowledged operation removed it; every live manifest can be served everywhere.
-    /// Computed from the acknowledged operations alone.
-    fn check_liveness(&self) -> Result<(), Violation> {
-        let mut removed = BTreeSet::<OperationId>::new();
-        let mut expected = BTreeMap::<(Repository, Digest), BTreeSet<OperationId>>::new();
-        for operation in &self.acknowledged {
-            match &operation.change {
-                Change::Put {
-                    repository,
-                    digest,
-                    superseded,
-                    ..
-                } => {
-                    removed.extend(superseded);
-                    expected
-                        .entry((*repository, *digest))
-                        .or_default()
-                        .insert(operation.id);
-                }
-                Change::Delete { observed, .. } | Change::DeleteRepository { observed, .. } => {
-                    removed.extend(observed)
-                }
-                Change::Untag { .. } => {}
-            }
-        }
-        for region in &self.regions {
-            for ((repository, digest), put) in &expected {
-                let survivors: Vec<_> = put.difference(&removed).copied().collect();
-                let live: Vec<_> = region
-                    .live
-                    .get(&(*repository, *digest))
-                    .into_iter()
-                    .flat_map(Dots::iter)
-                    .collect();
-                if survivors != live {
-                    let (repository, digest) = (*repository, *digest);
-                    return Err(Violation::LivenessWrong {
-                        origin: region.origin,
-                        repository,
-                        digest,
-                    });
-                }
-            }
-            for (repository, digest) in region.live_manifests() {
-                if !region.has_blobs(digest)
-                    || region.presence(repository, digest) != Presence::Visible
-                {
-                    return Err(Violation::NotServable {
-                        origin: region.origin,
-                        repository,
-                    });
-                }
-            }
-        }
-        Ok(())
     }
 }
 
