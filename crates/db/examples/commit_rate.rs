@@ -149,6 +149,14 @@ fn main() {
             }
         }
         println!("{:?}", db.stats());
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        println!(
+            "{}",
+            status
+                .lines()
+                .find(|line| line.starts_with("VmHWM"))
+                .unwrap_or_default()
+        );
         db.close(Duration::from_secs(10)).await.unwrap();
     });
 }

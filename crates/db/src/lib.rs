@@ -15,8 +15,17 @@
 //! # }
 //! ```
 //!
-//! The closure may run more than once (PostgreSQL repeats it when transactions collide), so it must have no effects but
-//! those on its transaction, and must not wait for anything else.
+//! The closure may run more than once (PostgreSQL repeats it when transactions collide, SQLite when another member of
+//! its batch used up the disk), so it must have no effects but those on its transaction, and must not wait for anything
+//! else. It runs alone in effect: transactions are serializable on both engines.
+//!
+//! **SQLite** has one thread that writes: it takes all transactions that wait, runs each in a savepoint, and commits and
+//! flushes once for all of them; nobody is answered before that. A commit that fails is answered to all of its callers;
+//! after a failed flush nothing is written until a restart, because what the disk holds is then unknown. Threads with
+//! connections of their own read, and another one moves the write-ahead log into the database file.
+//!
+//! **PostgreSQL** has a number of threads with a connection each. Transactions that collide are repeated, connections
+//! that break are replaced, and when one breaks during a commit the caller learns that the outcome is unknown.
 
 pub mod clock;
 mod db;

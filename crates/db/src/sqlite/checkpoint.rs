@@ -25,6 +25,8 @@ pub(super) const AT_ONCE: u64 = 3 * SOON;
 const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 /// How long writing stands still for readers that are in the log.
 const READERS_TIMEOUT: Duration = Duration::from_millis(50);
+/// How long the writer waits for the checkpointer.
+const PENDING_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a checkpoint that somebody waits for is tried.
 const COMPLETE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -59,10 +61,14 @@ impl Checkpoints {
         }
     }
 
-    /// Waits until the checkpoint that was asked for is done.
+    /// Waits until the checkpoint that was asked for is done, but not for ever.
     pub(super) fn wait(&self) {
         let pending = self.pending.lock();
-        drop(self.pending.1.wait_while(pending, |pending| *pending));
+        drop(
+            self.pending
+                .1
+                .wait_timeout_while(pending, PENDING_TIMEOUT, |pending| *pending),
+        );
     }
 }
 

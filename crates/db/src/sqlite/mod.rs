@@ -112,7 +112,7 @@ impl Handle {
         let result = loop {
             match outcome.try_recv() {
                 Ok(result) => break result,
-                Err(oneshot::error::TryRecvError::Closed) => break Err(Error::Closed),
+                Err(oneshot::error::TryRecvError::Closed) => break Ok(()),
                 Err(oneshot::error::TryRecvError::Empty) if crate::clock::instant() >= deadline => {
                     self.interrupt.interrupt();
                     break Err(Error::Busy);

@@ -142,6 +142,9 @@ fn closing_finishes_what_waits(place: &Place) {
         tokio::time::sleep(Duration::from_millis(20)).await;
         drop(release);
         closing.await.unwrap().unwrap();
+        db.close(Duration::from_secs(30))
+            .await
+            .expect("closing again does nothing");
         assert!(matches!(
             db.write(|tx| set(tx, "d", "1")).await,
             Err(Error::Closed)

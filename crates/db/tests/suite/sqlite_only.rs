@@ -181,6 +181,10 @@ fn the_log_stays_bounded_and_is_emptied() {
         assert_eq!(length(), 0);
         db.write(|tx| set(tx, "a", "1")).await.unwrap();
         assert!(length() > 0 && db.stats().wal_pages > 0);
+        assert_eq!(
+            std::fs::metadata(&log).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         db.close(Duration::from_mins(1)).await.unwrap();
         assert_eq!(length(), 0);
         let main = std::fs::metadata(place.path()).unwrap();
