@@ -86,8 +86,8 @@ pub async fn check(
     // Orphans first: one of them may be the content that a blob misses.
     let orphans = checker.find_orphans().await?;
     let adopted = checker.check_blobs(&orphans).await?;
-    checker.report_orphans(orphans, &adopted).await?;
-    checker.check_uploads().await?;
+    checker.report_orphans(&orphans, &adopted).await?;
+    checker.check_uploads(&orphans).await?;
     checker.check_links().await?;
     checker.check_manifests().await?;
     checker.check_tags().await?;

@@ -349,6 +349,16 @@ pub(super) fn origins(tx: &mut Tx<'_>) -> Result<Vec<Origin>, Error> {
     )
 }
 
+/// Whether a session is still where it was found, with its bytes in the store.
+pub(super) fn is_stored(tx: &mut Tx<'_>, upload: UploadId, size: u64) -> Result<bool, Error> {
+    let found = tx.query_one(
+        "SELECT 1 FROM uploads WHERE id = ?1 AND content IS NULL AND cancelled = 0 AND size = ?2",
+        &[upload.as_bytes().as_slice().into(), (size as i64).into()],
+        |row| row.get_i64(0),
+    )?;
+    Ok(found.is_some())
+}
+
 /// Sessions whose bytes are in the store, with how many are on record.
 pub(super) fn stored_uploads(
     tx: &mut Tx<'_>,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::os::unix::fs::FileExt;
 
 use lazuli_blobs::{BlobEntry, BlobFile, Hasher, Listed, Location, Opened};
-use lazuli_wire::oci::Digest;
+use lazuli_wire::oci::{Digest, UploadId};
 
 use super::{Checker, Damage, Finding, sql};
 use crate::{Error, Registry, Result, gc};
@@ -43,12 +43,13 @@ impl Checker<'_> {
     /// Reports those that are still unknown and were not taken in the place of a damaged blob.
     pub(super) async fn report_orphans(
         &mut self,
-        orphans: Vec<BlobEntry>,
+        orphans: &[BlobEntry],
         adopted: &HashSet<Location>,
     ) -> Result<()> {
         let left = orphans
-            .into_iter()
+            .iter()
             .filter(|entry| !adopted.contains(&entry.location))
+            .cloned()
             .collect();
         for entry in unknown(self.registry, left).await? {
             self.report(Finding::OrphanFile {
@@ -60,7 +61,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    pub(super) async fn check_uploads(&mut self) -> Result<()> {
+    pub(super) async fn check_uploads(&mut self, orphans: &[BlobEntry]) -> Result<()> {
         let registry = self.registry;
         let (store, db, now) = (&registry.inner.store, &registry.inner.db, registry.now());
         let mut lister = store.list_uploads();
@@ -91,7 +92,14 @@ impl Checker<'_> {
             after = last.as_bytes().to_vec();
             for (upload, size) in page {
                 let found = store.upload_len(upload).await?;
-                if found.is_none_or(|found| found < size) {
+                // A crash between the last two steps of a push leaves the session and, instead of its bytes, an orphan.
+                if found.is_some_and(|found| found >= size)
+                    || orphans.iter().any(|orphan| is_made_of(orphan, upload))
+                {
+                    continue;
+                }
+                let is_open = move |tx: &mut lazuli_db::Tx<'_>| sql::is_stored(tx, upload, size);
+                if db.read(is_open).await? {
                     self.report(Finding::UploadWithoutBytes { upload }).await?;
                 }
             }
@@ -121,6 +129,12 @@ async fn unknown(registry: &Registry, mut entries: Vec<BlobEntry>) -> Result<Vec
     let mut known = known.into_iter();
     entries.retain(|_| known.next() == Some(false));
     Ok(entries)
+}
+
+/// Whether the file is what the upload became.
+fn is_made_of(file: &BlobEntry, upload: UploadId) -> bool {
+    let prefix = file.location.as_str().split('/').next().unwrap_or_default();
+    Location::new(prefix, &file.digest, upload).is_ok_and(|made| made == file.location)
 }
 
 /// The registry a location belongs to: its first part.

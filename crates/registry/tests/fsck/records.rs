@@ -298,6 +298,29 @@ async fn a_session_that_lost_its_bytes_is_ended(f: Fixture) {
     .await;
 }
 
+async fn a_crash_in_the_last_step_of_a_push_leaves_an_orphan_and_no_fault(f: Fixture) {
+    furnished(&f).await;
+    let bytes = [1; 500];
+    let session = f
+        .registry
+        .start_upload(&push("a"), Algorithm::Sha256)
+        .unwrap();
+    let whole = f
+        .registry
+        .append_upload(&push("a"), request(&session), &mut Body::of(&bytes))
+        .await
+        .unwrap();
+    let digest = Digest::of(Algorithm::Sha256, &bytes);
+    let location = f.store.finish(whole.id, "1", &digest, 500).await.unwrap();
+    let (summary, findings) = check(&f.registry, true, false).await;
+    let orphan = Finding::OrphanFile {
+        location,
+        size: 500,
+    };
+    assert_eq!(findings, [(orphan, Outcome::Reported)]);
+    assert!(summary.is_sound());
+}
+
 async fn many_pages_are_read_to_the_end(f: Fixture) {
     let config = push_blob(&f.registry, "a", b"{}").await;
     let body = image(&config, 2, &[], "");
@@ -362,5 +385,6 @@ on_both_engines!(
     gaps_and_unreadable_operations_of_the_log_are_reported,
     leftovers_are_noted_and_left_to_the_janitor,
     a_session_that_lost_its_bytes_is_ended,
+    a_crash_in_the_last_step_of_a_push_leaves_an_orphan_and_no_fault,
     many_pages_are_read_to_the_end,
 );
