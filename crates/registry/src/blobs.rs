@@ -120,14 +120,14 @@ impl Registry {
             return Err(Error::BlobUnknown);
         }
         let (now, lease) = (self.now(), self.lease_us());
-        if blob.leased_until.load(Ordering::Acquire) >= now + lease / 2 {
+        if blob.leased_until.load(Ordering::Acquire) >= now + lease {
             return Ok(blob);
         }
         let (registry, name, digest, until) = (
             access.registry().get(),
             access.repository().clone(),
             *digest,
-            now + lease,
+            self.leased_until(now),
         );
         let leased = self
             .inner
@@ -268,8 +268,11 @@ impl Registry {
         let (target, source) = (target.repository().clone(), source.repository().clone());
         let (this, digest) = (self.clone(), *digest);
         self.to_the_end(async move {
-            let (now, until, inner) =
-                (this.now(), this.now() + this.lease_us(), this.inner.clone());
+            let (now, until, inner) = (
+                this.now(),
+                this.leased_until(this.now()),
+                this.inner.clone(),
+            );
             this.inner
                 .db
                 .write(move |tx| {

@@ -5,17 +5,22 @@
 //! missed notes the fence's epoch before it reads the database and may only keep what it read if the epoch is still the same.
 //! So no acknowledged write is ever followed by an older answer, and no two readers see a tag move back.
 
+mod keys;
+
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use lazuli_wire::oci::{Digest, Reference, RepositoryName};
-use quick_cache::{DefaultHashBuilder, Equivalent, Weighter, sync::Cache as Store};
+use quick_cache::{DefaultHashBuilder, sync::Cache as Store};
 
 use crate::blobs::StoredBlob;
 use crate::listing::Page;
 use crate::manifests::StoredManifest;
+use keys::{ByBytes, Entry, Key, KeyRef, PageRef};
+
+pub(crate) use keys::PageKey;
 
 const FENCES: usize = 1024;
 
@@ -37,71 +42,6 @@ impl Default for CacheOptions {
             blobs: 4 << 20,
             pages: 2 << 20,
         }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key<T> {
-    registry: i64,
-    repository: RepositoryName,
-    item: T,
-}
-
-#[derive(Hash)]
-struct KeyRef<'a, T> {
-    registry: i64,
-    repository: &'a RepositoryName,
-    item: &'a T,
-}
-
-impl<T: Eq> Equivalent<Key<T>> for KeyRef<'_, T> {
-    fn equivalent(&self, key: &Key<T>) -> bool {
-        self.registry == key.registry
-            && *self.item == key.item
-            && *self.repository == key.repository
-    }
-}
-
-#[derive(Debug)]
-struct Entry<V> {
-    generation: u64,
-    value: Arc<V>,
-}
-
-impl<V> Clone for Entry<V> {
-    fn clone(&self) -> Self {
-        Self {
-            generation: self.generation,
-            value: self.value.clone(),
-        }
-    }
-}
-
-/// What a page of names was asked for by.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct PageKey {
-    pub(crate) last: Option<Box<str>>,
-    pub(crate) limit: u32,
-}
-
-#[derive(Debug, Clone)]
-struct ByBytes;
-
-impl Weighter<Key<Reference>, Entry<StoredManifest>> for ByBytes {
-    fn weight(&self, key: &Key<Reference>, entry: &Entry<StoredManifest>) -> u64 {
-        (entry.value.body.len() + key.repository.as_str().len() + 512) as u64
-    }
-}
-
-impl Weighter<Key<Digest>, Entry<StoredBlob>> for ByBytes {
-    fn weight(&self, key: &Key<Digest>, entry: &Entry<StoredBlob>) -> u64 {
-        (entry.value.inline_len() + key.repository.as_str().len() + 512) as u64
-    }
-}
-
-impl Weighter<(i64, Option<RepositoryName>, PageKey), Entry<Page>> for ByBytes {
-    fn weight(&self, _: &(i64, Option<RepositoryName>, PageKey), entry: &Entry<Page>) -> u64 {
-        (entry.value.weight() + 512) as u64
     }
 }
 
@@ -362,19 +302,6 @@ impl Cache {
         self.manifests.clear();
         self.blobs.clear();
         self.pages.clear();
-    }
-}
-
-#[derive(Hash)]
-struct PageRef<'a> {
-    registry: i64,
-    repository: Option<&'a RepositoryName>,
-    page: &'a PageKey,
-}
-
-impl Equivalent<(i64, Option<RepositoryName>, PageKey)> for PageRef<'_> {
-    fn equivalent(&self, key: &(i64, Option<RepositoryName>, PageKey)) -> bool {
-        self.registry == key.0 && self.repository == key.1.as_ref() && *self.page == key.2
     }
 }
 

@@ -33,13 +33,8 @@ pub enum Error {
     #[error("{0}")]
     SizeInvalid(&'static str),
     /// The bytes received do not have the digest asked for.
-    #[error("the content has digest {actual}, not {expected}")]
-    DigestMismatch {
-        /// What the client named.
-        expected: Digest,
-        /// What the bytes hash to.
-        actual: Digest,
-    },
+    #[error("the content has digest {}, not {}", .0.actual, .0.expected)]
+    DigestMismatch(Box<Mismatch>),
     /// The manifest breaks a rule of its format.
     #[error("{0}")]
     ManifestInvalid(#[from] ManifestError),
@@ -79,6 +74,21 @@ pub enum Error {
     /// A fault of ours: the text is for the log, never for a client.
     #[error("internal: {0}")]
     Internal(&'static str),
+}
+
+/// Two digests that should be one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mismatch {
+    /// What the client named.
+    pub expected: Digest,
+    /// What the bytes hash to.
+    pub actual: Digest,
+}
+
+impl Error {
+    pub(crate) fn mismatch(expected: Digest, actual: Digest) -> Self {
+        Self::DigestMismatch(Box::new(Mismatch { expected, actual }))
+    }
 }
 
 /// What calls on the registry return.

@@ -29,7 +29,7 @@ use lazuli_db::{Db, clock::Clock};
 use lazuli_wire::oci::ManifestLimits;
 
 pub use cache::{Cache, CacheOptions};
-pub use error::{Error, Result};
+pub use error::{Error, Mismatch, Result};
 
 /// What one process of the registry may do and for how long.
 #[derive(Debug, Clone)]
@@ -143,6 +143,12 @@ impl Registry {
     /// Microseconds a digest affirmed now stays.
     pub(crate) fn lease_us(&self) -> i64 {
         self.inner.options.lease.as_micros() as i64
+    }
+
+    /// Until when a digest affirmed now is leased: half a lease longer than promised, so that the next half lease's answers
+    /// need no write.
+    pub(crate) fn leased_until(&self, now: i64) -> i64 {
+        now + self.lease_us() + self.lease_us() / 2
     }
 
     /// Runs work that must come to its end even if the client goes away: a commit and what follows from it.

@@ -1,20 +1,21 @@
 //! Manifests: kept byte for byte, alive while a dot of the operation log keeps them.
 
+mod delete;
+mod put;
 pub(crate) mod sql;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lazuli_db::Tx;
 use lazuli_identity::{Delete, Pull, Push, RepositoryAccess};
-use lazuli_wire::oci::{
-    Algorithm, Digest, ManifestKind, ManifestWarning, ParsedManifest, Reference, Tag,
-};
+use lazuli_wire::oci::{Digest, ManifestKind, ManifestWarning, Reference, Tag};
 
 use crate::cache::Change;
-use crate::operations::{self, Appended, Operation, OperationId};
-use crate::{Error, Registry, Result, blobs, repositories, tags};
+use crate::{Error, Registry, Result, repositories, tags};
+
+pub(crate) use delete::{newest_version, record_untagged, remove_all};
+use put::Prepared;
 
 /// Manifests larger than this are parsed and hashed away from the threads that serve requests, in bytes.
 const LARGE: usize = 64 << 10;
@@ -229,7 +230,7 @@ impl Registry {
                     let mut removed = Removed::default();
                     let mut queue = VecDeque::from([digest]);
                     while let Some(digest) = queue.pop_front() {
-                        let Some(tags) = remove(
+                        let Some(tags) = delete::remove(
                             tx,
                             &context,
                             registry,
@@ -260,223 +261,4 @@ impl Registry {
         })
         .await
     }
-}
-
-/// A manifest that passed every check that needs no database.
-struct Prepared {
-    digest: Digest,
-    digest_bytes: Vec<u8>,
-    parsed: ParsedManifest,
-    tags: Vec<Tag>,
-    expected: Option<Digest>,
-    body: Bytes,
-}
-
-impl Prepared {
-    fn new(new: NewManifest, limits: &lazuli_wire::oci::ManifestLimits) -> Result<Self> {
-        let parsed = ParsedManifest::parse(new.content_type.as_deref(), &new.body, limits)?;
-        let mut tags = new.tags;
-        let digest = match new.reference {
-            Reference::Digest(expected) => {
-                let actual = Digest::of(expected.algorithm(), &new.body);
-                if actual != expected {
-                    return Err(Error::DigestMismatch { expected, actual });
-                }
-                actual
-            }
-            Reference::Tag(tag) => {
-                tags.insert(0, tag);
-                Digest::of(Algorithm::Sha256, &new.body)
-            }
-        };
-        Ok(Self {
-            digest,
-            digest_bytes: digest.to_bytes(),
-            parsed,
-            tags,
-            expected: new.expected,
-            body: new.body,
-        })
-    }
-
-    /// The blobs the repository has to hold: not those that are only linked to (foreign layers).
-    fn needed(&self) -> impl Iterator<Item = &Digest> {
-        self.parsed
-            .config
-            .iter()
-            .chain(&self.parsed.layers)
-            .filter(|d| d.is_distributable())
-            .map(|d| &d.digest)
-    }
-
-    fn store(&self, tx: &mut Tx<'_>, repository: i64, now: i64) -> Result<()> {
-        if sql::exists(tx, repository, &self.digest_bytes)? {
-            return Ok(());
-        }
-        let mut missing = Vec::new();
-        for digest in self.needed() {
-            if !blobs::sql::is_linked(tx, repository, &digest.to_bytes())? {
-                missing.push(*digest);
-            }
-        }
-        if !missing.is_empty() {
-            return Err(Error::ManifestBlobUnknown(missing));
-        }
-        sql::insert(
-            tx,
-            repository,
-            &self.digest_bytes,
-            &self.parsed,
-            &self.body,
-            now,
-        )?;
-        for (descriptor, kind) in self
-            .parsed
-            .config
-            .iter()
-            .map(|d| (d, sql::CONFIG))
-            .chain(self.parsed.layers.iter().map(|d| (d, sql::LAYER)))
-            .chain(self.parsed.manifests.iter().map(|d| (d, sql::MANIFEST)))
-        {
-            sql::add_reference(
-                tx,
-                repository,
-                &self.digest_bytes,
-                &descriptor.digest.to_bytes(),
-                kind,
-            )?;
-        }
-        Ok(())
-    }
-
-    /// One operation for the push and each tag; the first dot replaces the one this origin had, each further one its predecessor.
-    fn log(
-        &self,
-        tx: &mut Tx<'_>,
-        context: &operations::Context,
-        registry: i64,
-        name: &str,
-        repository: i64,
-        now: i64,
-    ) -> Result<()> {
-        let origin = context.log().origin();
-        let mut superseded = sql::dot_of(tx, repository, &self.digest_bytes, origin)?
-            .and_then(|b| OperationId::from_bytes(&b));
-        if let (Some(expected), Some(tag)) = (&self.expected, self.tags.first())
-            && tags::sql::find(tx, repository, tag)?.as_deref()
-                != Some(expected.to_bytes().as_slice())
-        {
-            return Err(Error::PreconditionFailed);
-        }
-        let targets: Vec<Option<&Tag>> = if self.tags.is_empty() {
-            vec![None]
-        } else {
-            self.tags.iter().map(Some).collect()
-        };
-        for tag in targets {
-            let after = tag
-                .map(|tag| tags::sql::newest_hlc(tx, repository, tag))
-                .transpose()?
-                .flatten();
-            let operation = Operation::PutManifest {
-                digest: self.digest,
-                media_type: self.parsed.media_type.clone(),
-                size: self.body.len() as u64,
-                blobs: self
-                    .needed()
-                    .chain(self.parsed.manifests.iter().map(|d| &d.digest))
-                    .copied()
-                    .collect(),
-                tag: tag.cloned(),
-                superseded,
-            };
-            let appended =
-                operations::append(tx, context, registry, Some(name), &operation, after)?;
-            if let Some(tag) = tag {
-                tags::sql::set(tx, repository, tag, &self.digest_bytes, &appended, now)?;
-                tags::sql::add_version(tx, repository, tag, Some(&self.digest_bytes), &appended)?;
-            }
-            superseded = Some(appended.id);
-        }
-        if let Some(dot) = superseded {
-            sql::set_dot(tx, repository, &self.digest_bytes, origin, dot.as_bytes())?;
-        }
-        Ok(())
-    }
-}
-
-/// Removes one manifest with its tags; `None` if the repository does not hold it.
-fn remove(
-    tx: &mut Tx<'_>,
-    context: &operations::Context,
-    registry: i64,
-    (repository, name): (i64, &str),
-    digest: &Digest,
-    now: i64,
-) -> Result<Option<Vec<Tag>>> {
-    let bytes = digest.to_bytes();
-    if !sql::exists(tx, repository, &bytes)? {
-        return Ok(None);
-    }
-    let tags = tags::sql::of_digest(tx, repository, digest)?;
-    let observed: Vec<_> = sql::dots(tx, repository, &bytes)?
-        .iter()
-        .filter_map(|b| OperationId::from_bytes(b))
-        .collect();
-    let after = newest_version(tx, repository, &tags)?;
-    let operation = Operation::DeleteManifest {
-        digest: *digest,
-        observed,
-        tags: tags.clone(),
-    };
-    let appended = operations::append(tx, context, registry, Some(name), &operation, after)?;
-    record_untagged(tx, repository, &tags, &appended)?;
-    tags::sql::remove_of_digest(tx, repository, &bytes)?;
-    sql::check_children_later(tx, repository, &bytes, now)?;
-    sql::remove(tx, repository, &bytes)?;
-    Ok(Some(tags))
-}
-
-/// Removes every manifest and tag of a repository, and hands its blobs to garbage collection. Returns the dots it saw.
-pub(crate) fn remove_all(
-    tx: &mut Tx<'_>,
-    repository: i64,
-    now: i64,
-) -> Result<(Removed, Vec<OperationId>)> {
-    let manifests = sql::all(tx, repository)?;
-    let tags = tags::sql::all(tx, repository)?;
-    let observed = sql::all_dots(tx, repository)?
-        .iter()
-        .filter_map(|b| OperationId::from_bytes(b))
-        .collect();
-    sql::remove_all(tx, repository)?;
-    tags::sql::remove_all(tx, repository)?;
-    blobs::sql::check_all_later(tx, repository, now)?;
-    Ok((Removed { manifests, tags }, observed))
-}
-
-/// The newest clock reading among the versions of some tags.
-pub(crate) fn newest_version(
-    tx: &mut Tx<'_>,
-    repository: i64,
-    tags: &[Tag],
-) -> Result<Option<i64>> {
-    let mut newest = None;
-    for tag in tags {
-        newest = newest.max(tags::sql::newest_hlc(tx, repository, tag)?);
-    }
-    Ok(newest)
-}
-
-/// Records in the history of some tags that they name nothing now.
-pub(crate) fn record_untagged(
-    tx: &mut Tx<'_>,
-    repository: i64,
-    tags: &[Tag],
-    version: &Appended,
-) -> Result<()> {
-    for tag in tags {
-        tags::sql::add_version(tx, repository, tag, None, version)?;
-    }
-    Ok(())
 }

@@ -16,7 +16,7 @@ use lazuli_registry::{Error, Registry, fsck};
 use lazuli_wire::oci::{Algorithm, Digest, Reference};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
-const LEASE_US: i64 = 3_600_000_000;
+const LEASE_US: i64 = 2_400_000_000;
 
 struct Hurried;
 

@@ -72,7 +72,7 @@ impl Task<'_> {
                 ErrorCode::BlobUploadInvalid,
             ),
             Error::SizeInvalid(_) => (BAD, ErrorCode::SizeInvalid),
-            Error::DigestMismatch { .. } => (BAD, ErrorCode::DigestInvalid),
+            Error::DigestMismatch(_) => (BAD, ErrorCode::DigestInvalid),
             Error::ManifestInvalid(ManifestError::TooLarge { .. }) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid)
             }

@@ -107,20 +107,37 @@ pub(crate) fn holders(
     )
 }
 
+/// Where the bytes of a blob are; exactly one is set.
+#[derive(Clone, Copy)]
+pub(crate) enum Bytes<'a> {
+    Location(&'a str),
+    Content(&'a [u8]),
+}
+
 pub(crate) fn insert(
     tx: &mut Tx<'_>,
     registry: i64,
     digest: &[u8],
-    size: i64,
-    location: Option<&str>,
-    content: Option<&[u8]>,
+    (size, bytes): (i64, Bytes<'_>),
     now: i64,
     leased_until: i64,
 ) -> Result<(), Error> {
+    let (location, content) = match bytes {
+        Bytes::Location(location) => (Some(location), None),
+        Bytes::Content(content) => (None, Some(content)),
+    };
     tx.execute(
         "INSERT INTO blobs (registry_id, digest, size, location, content, created_at, leased_until, condemned_at) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL)",
-        &[registry.into(), digest.into(), size.into(), location.into(), content.into(), now.into(), leased_until.into()],
+        &[
+            registry.into(),
+            digest.into(),
+            size.into(),
+            location.into(),
+            content.into(),
+            now.into(),
+            leased_until.into(),
+        ],
     )
     .map(drop)
 }

@@ -139,7 +139,7 @@ pub(super) fn delete_blob(tx: &mut Tx<'_>, registry: i64, digest: &Digest) -> Re
     .map(drop)
 }
 
-pub(super) fn add_removal(
+pub(crate) fn add_removal(
     tx: &mut Tx<'_>,
     location: &str,
     size: u64,

@@ -49,10 +49,7 @@ impl Registry {
             } else {
                 self.inner.store.abort(loaded.id).await?;
             }
-            return Err(Error::DigestMismatch {
-                expected: digest,
-                actual,
-            });
+            return Err(Error::mismatch(digest, actual));
         }
         let size = arrived.size;
         match arrived.content {
@@ -110,9 +107,7 @@ impl Registry {
                     tx,
                     registry,
                     key,
-                    content.len() as i64,
-                    None,
-                    Some(&content),
+                    (content.len() as i64, blobs::sql::Bytes::Content(&content)),
                     now,
                     until,
                 )
@@ -176,7 +171,14 @@ impl Registry {
                 digest,
                 size,
                 move |tx, registry, key, now, until| {
-                    blobs::sql::insert(tx, registry, key, size as i64, Some(&row), None, now, until)
+                    blobs::sql::insert(
+                        tx,
+                        registry,
+                        key,
+                        (size as i64, blobs::sql::Bytes::Location(&row)),
+                        now,
+                        until,
+                    )
                 },
             )
             .await?;
@@ -204,7 +206,7 @@ impl Registry {
         + 'static,
     ) -> Result<Outcome> {
         let (owner, session, inner) = (owner.clone(), loaded.clone(), self.inner.clone());
-        let (now, until) = (self.now(), self.now() + self.lease_us());
+        let (now, until) = (self.now(), self.leased_until(self.now()));
         self.inner
             .db
             .write(move |tx| {
@@ -247,12 +249,17 @@ impl Registry {
         content: Option<Vec<u8>>,
     ) -> Result<()> {
         tracing::warn!(%digest, registry = owner.registry, "a damaged blob was healed by a push");
-        let registry = owner.registry;
+        let (registry, now) = (owner.registry, self.now());
         let fence = self.inner.cache.close(registry, Some(&owner.repository));
         let result = self
             .inner
             .db
             .write(move |tx| {
+                if let Some((size, Some(old))) =
+                    blobs::sql::place(tx, registry, &digest.to_bytes())?
+                {
+                    crate::gc::sql::add_removal(tx, &old, size as u64, now)?;
+                }
                 blobs::sql::relocate(
                     tx,
                     registry,

@@ -32,14 +32,14 @@ macro_rules! on_both_engines {
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
-                super::$name(super::Fixture::new().await).await;
+                super::$name($crate::common::Fixture::new().await).await;
             })*
         }
 
         mod postgresql {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
-                if let Some(fixture) = super::Fixture::on_postgresql().await {
+                if let Some(fixture) = $crate::common::Fixture::on_postgresql().await {
                     super::$name(fixture).await;
                 }
             })*
@@ -61,7 +61,8 @@ pub fn options() -> Options {
         session_key: [1; 32],
         inline_blob_max: 64,
         blob_max: 1 << 30,
-        lease: HOUR,
+        // Granted leases last half as long again: an hour.
+        lease: HOUR * 2 / 3,
         upload_expiry: 24 * HOUR,
         manifest: ManifestLimits::default(),
         tags_per_push: 10,

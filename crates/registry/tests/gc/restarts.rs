@@ -42,7 +42,7 @@ async fn after_a_power_failure_nothing_goes_before_a_whole_lease_has_passed(f: F
     drop(first);
     let gc = reopened(&f, "another-start-of-the-machine", false).await;
     assert!(Gc::status(&f.registry).await.unwrap().quiet_until.is_some());
-    f.clock.advance(59 * MINUTE);
+    f.clock.advance(39 * MINUTE);
     let quiet = run(&gc).await;
     assert_eq!((quiet.unlinked, quiet.deleted), (0, 0));
     // The process is started again meanwhile: the wait goes on, it does not begin anew and is not forgotten.

@@ -4,7 +4,7 @@ use super::*;
 
 pub(crate) const REPOSITORIES: [&str; 3] = ["a", "b", "c"];
 pub(crate) const CONTENTS: usize = 6;
-pub(crate) const LEASE_US: i64 = 3_600_000_000;
+pub(crate) const LEASE_US: i64 = 2_400_000_000;
 
 pub(crate) struct Random(pub(crate) u64);
 
@@ -106,8 +106,7 @@ impl World {
 
     async fn affirm(&mut self, name: &'static str, index: usize, now: i64) {
         match self.registry.affirm_blob(&pull(name), &digest(index)).await {
-            // The lease of an earlier answer is renewed in its second half.
-            Ok(_) => self.promise(name, index, now - LEASE_US / 2),
+            Ok(_) => self.promise(name, index, now),
             Err(Error::BlobUnknown | Error::NameUnknown) => {
                 assert!(
                     !self.is_promised(name, index),

@@ -1,0 +1,152 @@
+//! A push of a manifest: the checks that need no database, then its rows and its operations.
+
+use bytes::Bytes;
+use lazuli_db::Tx;
+use lazuli_wire::oci::{Algorithm, Digest, ParsedManifest, Reference, Tag};
+
+use super::{NewManifest, sql};
+use crate::operations::{self, Operation, OperationId};
+use crate::{Error, Result, blobs, tags};
+
+/// A manifest that passed every check that needs no database.
+pub(super) struct Prepared {
+    pub(super) digest: Digest,
+    digest_bytes: Vec<u8>,
+    pub(super) parsed: ParsedManifest,
+    pub(super) tags: Vec<Tag>,
+    expected: Option<Digest>,
+    body: Bytes,
+}
+
+impl Prepared {
+    pub(super) fn new(new: NewManifest, limits: &lazuli_wire::oci::ManifestLimits) -> Result<Self> {
+        let parsed = ParsedManifest::parse(new.content_type.as_deref(), &new.body, limits)?;
+        let mut tags = new.tags;
+        let digest = match new.reference {
+            Reference::Digest(expected) => {
+                let actual = Digest::of(expected.algorithm(), &new.body);
+                if actual != expected {
+                    return Err(Error::mismatch(expected, actual));
+                }
+                actual
+            }
+            Reference::Tag(tag) => {
+                tags.insert(0, tag);
+                Digest::of(Algorithm::Sha256, &new.body)
+            }
+        };
+        Ok(Self {
+            digest,
+            digest_bytes: digest.to_bytes(),
+            parsed,
+            tags,
+            expected: new.expected,
+            body: new.body,
+        })
+    }
+
+    /// The blobs the repository has to hold: not those that are only linked to (foreign layers).
+    fn needed(&self) -> impl Iterator<Item = &Digest> {
+        self.parsed
+            .config
+            .iter()
+            .chain(&self.parsed.layers)
+            .filter(|d| d.is_distributable())
+            .map(|d| &d.digest)
+    }
+
+    pub(super) fn store(&self, tx: &mut Tx<'_>, repository: i64, now: i64) -> Result<()> {
+        let mut missing = Vec::new();
+        for digest in self.needed() {
+            if !blobs::sql::is_linked(tx, repository, &digest.to_bytes())? {
+                missing.push(*digest);
+            }
+        }
+        if !missing.is_empty() {
+            return Err(Error::ManifestBlobUnknown(missing));
+        }
+        if sql::exists(tx, repository, &self.digest_bytes)? {
+            return Ok(());
+        }
+        sql::insert(
+            tx,
+            repository,
+            &self.digest_bytes,
+            &self.parsed,
+            &self.body,
+            now,
+        )?;
+        for (descriptor, kind) in self
+            .parsed
+            .config
+            .iter()
+            .map(|d| (d, sql::CONFIG))
+            .chain(self.parsed.layers.iter().map(|d| (d, sql::LAYER)))
+            .chain(self.parsed.manifests.iter().map(|d| (d, sql::MANIFEST)))
+        {
+            sql::add_reference(
+                tx,
+                repository,
+                &self.digest_bytes,
+                &descriptor.digest.to_bytes(),
+                kind,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// One operation for the push and each tag; the first dot replaces the one this origin had, each further one its predecessor.
+    pub(super) fn log(
+        &self,
+        tx: &mut Tx<'_>,
+        context: &operations::Context,
+        registry: i64,
+        name: &str,
+        repository: i64,
+        now: i64,
+    ) -> Result<()> {
+        let origin = context.log().origin();
+        let mut superseded = sql::dot_of(tx, repository, &self.digest_bytes, origin)?
+            .and_then(|b| OperationId::from_bytes(&b));
+        if let (Some(expected), Some(tag)) = (&self.expected, self.tags.first())
+            && tags::sql::find(tx, repository, tag)?.as_deref()
+                != Some(expected.to_bytes().as_slice())
+        {
+            return Err(Error::PreconditionFailed);
+        }
+        let targets: Vec<Option<&Tag>> = if self.tags.is_empty() {
+            vec![None]
+        } else {
+            self.tags.iter().map(Some).collect()
+        };
+        for tag in targets {
+            let after = tag
+                .map(|tag| tags::sql::newest_hlc(tx, repository, tag))
+                .transpose()?
+                .flatten();
+            let operation = Operation::PutManifest {
+                digest: self.digest,
+                media_type: self.parsed.media_type.clone(),
+                size: self.body.len() as u64,
+                blobs: self
+                    .needed()
+                    .chain(self.parsed.manifests.iter().map(|d| &d.digest))
+                    .copied()
+                    .collect(),
+                tag: tag.cloned(),
+                superseded,
+            };
+            let appended =
+                operations::append(tx, context, registry, Some(name), &operation, after)?;
+            if let Some(tag) = tag {
+                tags::sql::set(tx, repository, tag, &self.digest_bytes, &appended, now)?;
+                tags::sql::add_version(tx, repository, tag, Some(&self.digest_bytes), &appended)?;
+            }
+            superseded = Some(appended.id);
+        }
+        if let Some(dot) = superseded {
+            sql::set_dot(tx, repository, &self.digest_bytes, origin, dot.as_bytes())?;
+        }
+        Ok(())
+    }
+}

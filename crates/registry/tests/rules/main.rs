@@ -1,0 +1,8 @@
+//! The rules of repositories, manifests, tags, blobs and uploads.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod content;
+mod uploads;
