@@ -204,7 +204,7 @@ impl Cache {
                     generation: ticket.generation,
                     value,
                 },
-            )
+            );
         });
     }
 
@@ -247,7 +247,7 @@ impl Cache {
                     generation: ticket.generation,
                     value,
                 },
-            )
+            );
         });
     }
 
@@ -288,7 +288,7 @@ impl Cache {
                     generation: ticket.epoch,
                     value,
                 },
-            )
+            );
         });
     }
 

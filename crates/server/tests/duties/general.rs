@@ -12,9 +12,18 @@ fn g01_a_namespace_parameter_is_not_proxied_and_never_uses_credentials() {
     // Not a mirror of anything: either refused, or answered from this registry without claiming a namespace.
     assert!(matches!(response.status, 200 | 404));
     if response.status == 200 {
-        assert_eq!((response.body.as_slice(), response.header("oci-namespace")), (body.as_bytes(), None));
+        assert_eq!(
+            (response.body.as_slice(), response.header("oci-namespace")),
+            (body.as_bytes(), None)
+        );
     }
-    assert_eq!(server().anonymous().get(&format!("/v2/{name}/manifests/v1?ns=docker.io")).status, 401);
+    assert_eq!(
+        server()
+            .anonymous()
+            .get(&format!("/v2/{name}/manifests/v1?ns=docker.io"))
+            .status,
+        401
+    );
 }
 
 #[test]
@@ -33,7 +42,12 @@ fn g02_other_methods_are_405_with_allow() {
     ] {
         let response = admin().send(method, &target, &[], &[]);
         refused(&response, 405, "UNSUPPORTED");
-        assert!(response.header("allow").is_some_and(|a| !a.contains(method)), "{method} {target} {response:?}");
+        assert!(
+            response
+                .header("allow")
+                .is_some_and(|a| !a.contains(method)),
+            "{method} {target} {response:?}"
+        );
     }
 }
 
@@ -42,18 +56,41 @@ fn g02_conditional_requests_are_answered_304_when_nothing_changed() {
     let name = repository();
     let (_, digest) = push_image(&name, "v1");
     let blob = push_blob(&name, &bytes(9000));
-    for target in [format!("/v2/{name}/manifests/v1"), format!("/v2/{name}/manifests/{digest}"), format!("/v2/{name}/blobs/{blob}")] {
+    for target in [
+        format!("/v2/{name}/manifests/v1"),
+        format!("/v2/{name}/manifests/{digest}"),
+        format!("/v2/{name}/blobs/{blob}"),
+    ] {
         let first = admin().get(&target);
         let etag = first.header("etag").unwrap().to_owned();
-        for condition in [etag.clone(), format!("\"x\", {etag}"), format!("W/{etag}"), "*".to_owned()] {
+        for condition in [
+            etag.clone(),
+            format!("\"x\", {etag}"),
+            format!("W/{etag}"),
+            "*".to_owned(),
+        ] {
             let response = admin().send("GET", &target, &[("If-None-Match", &condition)], &[]);
-            assert_eq!((response.status, response.body.len()), (304, 0), "{condition}");
+            assert_eq!(
+                (response.status, response.body.len()),
+                (304, 0),
+                "{condition}"
+            );
             assert_eq!(response.header("etag"), Some(etag.as_str()));
         }
-        assert_eq!(admin().send("GET", &target, &[("If-None-Match", "\"other\"")], &[]).status, 200);
+        assert_eq!(
+            admin()
+                .send("GET", &target, &[("If-None-Match", "\"other\"")], &[])
+                .status,
+            200
+        );
     }
     push_image(&name, "v1");
-    let moved = admin().send("GET", &format!("/v2/{name}/manifests/v1"), &[("If-None-Match", &format!("\"{digest}\""))], &[]);
+    let moved = admin().send(
+        "GET",
+        &format!("/v2/{name}/manifests/v1"),
+        &[("If-None-Match", &format!("\"{digest}\""))],
+        &[],
+    );
     assert_eq!(moved.status, 200);
 }
 
@@ -61,7 +98,10 @@ fn g02_conditional_requests_are_answered_304_when_nothing_changed() {
 fn g03_no_redirect_is_sent_while_blobs_are_on_the_local_disk() {
     let name = repository();
     let digest = push_blob(&name, &bytes(9000));
-    assert_eq!(admin().get(&format!("/v2/{name}/blobs/{digest}")).status, 200);
+    assert_eq!(
+        admin().get(&format!("/v2/{name}/blobs/{digest}")).status,
+        200
+    );
 }
 
 #[test]
@@ -69,15 +109,32 @@ fn g04_errors_are_json_with_upper_case_codes_from_the_table() {
     let name = repository();
     push_image(&name, "v1");
     for (target, status, code) in [
-        (format!("/v2/{name}/manifests/none"), 404, "MANIFEST_UNKNOWN"),
-        (format!("/v2/{name}/blobs/{}", sha256(b"none")), 404, "BLOB_UNKNOWN"),
-        (format!("/v2/{name}/blobs/sha256:abc"), 400, "DIGEST_INVALID"),
+        (
+            format!("/v2/{name}/manifests/none"),
+            404,
+            "MANIFEST_UNKNOWN",
+        ),
+        (
+            format!("/v2/{name}/blobs/{}", sha256(b"none")),
+            404,
+            "BLOB_UNKNOWN",
+        ),
+        (
+            format!("/v2/{name}/blobs/sha256:abc"),
+            400,
+            "DIGEST_INVALID",
+        ),
         ("/v2/UPPER/tags/list".to_owned(), 400, "NAME_INVALID"),
         ("/v2/none/tags/list".to_owned(), 404, "NAME_UNKNOWN"),
     ] {
         let response = admin().get(&target);
         refused(&response, status, code);
-        assert_eq!(response.header("content-type").map(|t| t.starts_with("application/json")), Some(true));
+        assert_eq!(
+            response
+                .header("content-type")
+                .map(|t| t.starts_with("application/json")),
+            Some(true)
+        );
     }
     let nowhere = admin().get("/v2/a/b/c/nothing/here");
     assert_eq!(nowhere.status, 404);
@@ -85,14 +142,22 @@ fn g04_errors_are_json_with_upper_case_codes_from_the_table() {
 
 #[test]
 fn g05_too_many_requests_are_429_with_retry_after() {
-    let limits = [("LAZULI_LIMITS_REQUESTS_PER_SECOND", "1"), ("LAZULI_LIMITS_REQUESTS_BURST", "3")];
+    let limits = [
+        ("LAZULI_LIMITS_REQUESTS_PER_SECOND", "1"),
+        ("LAZULI_LIMITS_REQUESTS_BURST", "3"),
+    ];
     let server = Server::start(env!("CARGO_BIN_EXE_lazuli"), &limits);
     let answers: Vec<_> = (0..10).map(|_| server.admin().get("/v2/")).collect();
     let limited: Vec<_> = answers.iter().filter(|r| r.status == 429).collect();
     assert!(limited.len() >= 5, "{answers:?}");
     for response in limited {
         refused(response, 429, "TOOMANYREQUESTS");
-        assert!(response.header("retry-after").and_then(|v| v.parse::<u32>().ok()).is_some_and(|s| s >= 1));
+        assert!(
+            response
+                .header("retry-after")
+                .and_then(|v| v.parse::<u32>().ok())
+                .is_some_and(|s| s >= 1)
+        );
     }
 }
 
@@ -101,11 +166,19 @@ fn g06_warnings_have_the_form_299_and_stay_below_4096_bytes() {
     let name = repository();
     let config = descriptor(EMPTY, &push_blob(&name, b"{}"), 2);
     let response = put_manifest(&name, "v1", OCI, &image(OCI, &config, &[], ""));
-    let warnings: Vec<_> = response.headers.iter().filter(|(n, _)| n == "warning").map(|(_, v)| v.as_str()).collect();
+    let warnings: Vec<_> = response
+        .headers
+        .iter()
+        .filter(|(n, _)| n == "warning")
+        .map(|(_, v)| v.as_str())
+        .collect();
     assert!(!warnings.is_empty());
     assert!(warnings.iter().map(|w| w.len()).sum::<usize>() <= 4096);
     for warning in warnings {
-        assert!(warning.starts_with("299 - \"") && warning.ends_with('"'), "{warning}");
+        assert!(
+            warning.starts_with("299 - \"") && warning.ends_with('"'),
+            "{warning}"
+        );
     }
 }
 
@@ -115,10 +188,24 @@ fn g07_base_is_401_with_a_challenge_or_200_with_the_api_version() {
         let response = server().anonymous().get(target);
         refused(&response, 401, "UNAUTHORIZED");
         let host = server().http();
-        assert_eq!(response.header("www-authenticate"), Some(format!("Bearer realm=\"http://{host}/oauth2/token\",service=\"{host}\"").as_str()));
-        assert_eq!(response.header("docker-distribution-api-version"), Some("registry/2.0"));
+        assert_eq!(
+            response.header("www-authenticate"),
+            Some(
+                format!("Bearer realm=\"http://{host}/oauth2/token\",service=\"{host}\"").as_str()
+            )
+        );
+        assert_eq!(
+            response.header("docker-distribution-api-version"),
+            Some("registry/2.0")
+        );
         let response = admin().get(target);
-        assert_eq!((response.status, response.header("docker-distribution-api-version")), (200, Some("registry/2.0")));
+        assert_eq!(
+            (
+                response.status,
+                response.header("docker-distribution-api-version")
+            ),
+            (200, Some("registry/2.0"))
+        );
     }
 }
 
@@ -145,7 +232,15 @@ fn g09_digest_grammar_is_checked_by_algorithm() {
         format!("sha256+b64:{}", hex(64)),
         format!("sha256:{}g", hex(63)),
     ] {
-        refused(&admin().get(&format!("/v2/{name}/blobs/{bad}")), 400, "DIGEST_INVALID");
-        assert_eq!(admin().get(&format!("/v2/{name}/manifests/{bad}")).status, 400, "{bad}");
+        refused(
+            &admin().get(&format!("/v2/{name}/blobs/{bad}")),
+            400,
+            "DIGEST_INVALID",
+        );
+        assert_eq!(
+            admin().get(&format!("/v2/{name}/manifests/{bad}")).status,
+            400,
+            "{bad}"
+        );
     }
 }

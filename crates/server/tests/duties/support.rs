@@ -19,7 +19,12 @@ pub(crate) const OCTETS: (&str, &str) = ("Content-Type", "application/octet-stre
 /// Kept for the life of the process; a reaper of its own ends the server with it.
 pub(crate) fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
-    SERVER.get_or_init(|| Server::start(env!("CARGO_BIN_EXE_lazuli"), &[("LAZULI_LOG_ACCESS", "false")]))
+    SERVER.get_or_init(|| {
+        Server::start(
+            env!("CARGO_BIN_EXE_lazuli"),
+            &[("LAZULI_LOG_ACCESS", "false")],
+        )
+    })
 }
 
 pub(crate) fn admin() -> Client {
@@ -43,7 +48,8 @@ pub(crate) fn sha512(bytes: &[u8]) -> String {
 /// Bytes that no other test has.
 pub(crate) fn bytes(len: usize) -> Vec<u8> {
     static SEED: AtomicU32 = AtomicU32::new(1);
-    let mut state = u64::from(SEED.fetch_add(1, Ordering::Relaxed)).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut state =
+        u64::from(SEED.fetch_add(1, Ordering::Relaxed)).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     (0..len)
         .map(|_| {
             state ^= state << 13;
@@ -70,7 +76,12 @@ pub(crate) fn with_query(target: &str, query: &str) -> String {
 
 /// Starts an upload session; its target.
 pub(crate) fn start(repository: &str) -> String {
-    let response = admin().send("POST", &format!("/v2/{repository}/blobs/uploads/"), &[], &[]);
+    let response = admin().send(
+        "POST",
+        &format!("/v2/{repository}/blobs/uploads/"),
+        &[],
+        &[],
+    );
     assert_eq!(response.status, 202, "{response:?}");
     location(&response)
 }
@@ -93,8 +104,18 @@ pub(crate) fn push_blob(repository: &str, content: &[u8]) -> String {
     digest
 }
 
-pub(crate) fn put_manifest(repository: &str, reference: &str, media_type: &str, body: &str) -> Response {
-    admin().send("PUT", &format!("/v2/{repository}/manifests/{reference}"), &[("Content-Type", media_type)], body.as_bytes())
+pub(crate) fn put_manifest(
+    repository: &str,
+    reference: &str,
+    media_type: &str,
+    body: &str,
+) -> Response {
+    admin().send(
+        "PUT",
+        &format!("/v2/{repository}/manifests/{reference}"),
+        &[("Content-Type", media_type)],
+        body.as_bytes(),
+    )
 }
 
 pub(crate) fn descriptor(media_type: &str, digest: &str, size: usize) -> String {
@@ -103,11 +124,17 @@ pub(crate) fn descriptor(media_type: &str, digest: &str, size: usize) -> String 
 
 /// An image manifest; `extra` begins with a comma.
 pub(crate) fn image(media_type: &str, config: &str, layers: &[String], extra: &str) -> String {
-    format!(r#"{{"schemaVersion":2,"mediaType":"{media_type}","config":{config},"layers":[{}]{extra}}}"#, layers.join(","))
+    format!(
+        r#"{{"schemaVersion":2,"mediaType":"{media_type}","config":{config},"layers":[{}]{extra}}}"#,
+        layers.join(",")
+    )
 }
 
 pub(crate) fn index(children: &[String], extra: &str) -> String {
-    format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{}]{extra}}}"#, children.join(","))
+    format!(
+        r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{}]{extra}}}"#,
+        children.join(",")
+    )
 }
 
 /// Blobs of an image, pushed; its manifest.
@@ -128,10 +155,20 @@ pub(crate) fn push_image(repository: &str, tag: &str) -> (String, String) {
 }
 
 /// Pushes a manifest that refers to a subject; its digest.
-pub(crate) fn push_referrer(repository: &str, subject: &str, artifact_type: &str, extra: &str) -> String {
+pub(crate) fn push_referrer(
+    repository: &str,
+    subject: &str,
+    artifact_type: &str,
+    extra: &str,
+) -> String {
     let config = descriptor(EMPTY, &push_blob(repository, b"{}"), 2);
     let subject = descriptor(OCI, subject, 100);
-    let body = image(OCI, &config, &[], &format!(r#","artifactType":"{artifact_type}","subject":{subject}{extra}"#));
+    let body = image(
+        OCI,
+        &config,
+        &[],
+        &format!(r#","artifactType":"{artifact_type}","subject":{subject}{extra}"#),
+    );
     let response = put_manifest(repository, &sha256(body.as_bytes()), OCI, &body);
     assert_eq!(response.status, 201, "{response:?}");
     sha256(body.as_bytes())
@@ -140,11 +177,22 @@ pub(crate) fn push_referrer(repository: &str, subject: &str, artifact_type: &str
 /// The error of a refused request: its code, after checking status and shape.
 #[track_caller]
 pub(crate) fn refused(response: &Response, status: u16, code: &str) {
-    assert_eq!(response.status, status, "{response:?} {}", String::from_utf8_lossy(&response.body));
-    let errors = response.json()["errors"].as_array().expect("errors").clone();
+    assert_eq!(
+        response.status,
+        status,
+        "{response:?} {}",
+        String::from_utf8_lossy(&response.body)
+    );
+    let errors = response.json()["errors"]
+        .as_array()
+        .expect("errors")
+        .clone();
     assert!(!errors.is_empty());
     for error in &errors {
-        assert!(error["message"].as_str().is_some_and(|m| !m.is_empty()), "{error}");
+        assert!(
+            error["message"].as_str().is_some_and(|m| !m.is_empty()),
+            "{error}"
+        );
     }
     assert_eq!(errors[0]["code"], code, "{errors:?}");
 }
