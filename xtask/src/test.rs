@@ -185,7 +185,7 @@ fn packaged_postgres() -> Option<PathBuf> {
 
 fn fmt(results: &mut Results) {
     results.case("fmt", "cargo fmt --check", || {
-        cargo(&["fmt", "--all", "--check"])
+        cargo(&["fmt", "--all", "--check", "--", "--color", "never"])
     });
 }
 
