@@ -127,6 +127,10 @@ impl Gc {
     pub async fn open(registry: &Registry, options: Options) -> Result<Self> {
         let mut known = trust::Known::default();
         trust::refresh(registry, &mut known).await?;
+        if registry.inner.db.engine() == "sqlite" {
+            // The file belongs to one process at a time: one that still holds the lease was killed at work.
+            Lease::take_back(&registry.inner.db, LEASE).await?;
+        }
         let holder = format!("{:016x}", registry.inner.log.unique_number());
         let inner = Inner {
             registry: registry.clone(),

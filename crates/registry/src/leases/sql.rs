@@ -24,6 +24,15 @@ pub(super) fn acquire(
     )
 }
 
+/// Ends a lease, whoever holds it.
+pub(super) fn expire(tx: &mut Tx<'_>, name: &str) -> Result<(), Error> {
+    tx.execute(
+        "UPDATE leases SET expires_at = 0 WHERE name = ?1",
+        &[Value::Text(name)],
+    )?;
+    Ok(())
+}
+
 pub(super) fn is_held(
     tx: &mut Tx<'_>,
     name: &str,

@@ -106,6 +106,33 @@ async fn one_process_at_a_time(f: Fixture) {
     assert!(second.run_once().await.unwrap().is_some());
 }
 
+async fn a_process_that_was_killed_at_work_holds_up_other_nodes_only(f: Fixture) {
+    struct Forever(Arc<tokio::sync::Notify>);
+    impl Pace for Forever {
+        fn at(&self, _: Moment) -> lazuli_blobs::BoxFuture<'_, ()> {
+            Box::pin(async {
+                self.0.notify_one();
+                std::future::pending().await
+            })
+        }
+    }
+    let inside = Arc::new(tokio::sync::Notify::new());
+    let options = Options {
+        pace: Arc::new(Forever(inside.clone())),
+        ..hurried()
+    };
+    let first = Gc::open(&f.registry, options).await.unwrap();
+    push_blob(&f.registry, "a", &large("x")).await;
+    f.clock.advance(HOUR);
+    let running = tokio::spawn(async move { first.run_once().await.map(drop) });
+    inside.notified().await;
+    running.abort();
+    assert!(running.await.unwrap_err().is_cancelled());
+    let next = gc(&f).await.run_once().await.unwrap();
+    let is_alone = f.db.engine() == "sqlite";
+    assert_eq!(next.is_some_and(|run| run.unlinked == 1), is_alone);
+}
+
 async fn a_file_that_could_not_be_removed_is_removed_by_a_later_run(f: Fixture) {
     let store = Arc::new(Stubborn {
         store: MemoryStore::new(),
@@ -158,6 +185,7 @@ async fn runs_that_did_something_are_remembered_and_the_rest_is_not(f: Fixture) 
 }
 
 on_both_engines!(
+    a_process_that_was_killed_at_work_holds_up_other_nodes_only,
     after_a_power_failure_nothing_goes_before_a_whole_lease_has_passed,
     after_an_orderly_end_collection_goes_on_at_once,
     after_a_killed_process_collection_goes_on_at_once,
