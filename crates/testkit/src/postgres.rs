@@ -37,12 +37,21 @@ impl Database {
         });
         let Some(server) = server else {
             // Past the test harness's capture: this must be seen.
-            let _ = writeln!(std::io::stderr().lock(), "NOT RUN: PostgreSQL tests: no initdb in PATH or /usr/lib/postgresql/*/bin");
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "PostgreSQL is missing");
+            let _ = writeln!(
+                std::io::stderr().lock(),
+                "NOT RUN: PostgreSQL tests: no initdb in PATH or /usr/lib/postgresql/*/bin"
+            );
+            assert!(
+                std::env::var("CI").as_deref() != Ok("true"),
+                "PostgreSQL is missing"
+            );
             return None;
         };
         let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        if let Err(e) = server.psql("postgres", &format!("CREATE DATABASE {name} TEMPLATE template0")) {
+        if let Err(e) = server.psql(
+            "postgres",
+            &format!("CREATE DATABASE {name} TEMPLATE template0"),
+        ) {
             panic!("{e:#}");
         }
         Some(Self { server, name })
@@ -50,7 +59,11 @@ impl Database {
 
     /// The address of the database, as libpq and its like read it.
     pub fn url(&self) -> String {
-        format!("host={} user=postgres dbname={}", self.server.directory.path().display(), self.name)
+        format!(
+            "host={} user=postgres dbname={}",
+            self.server.directory.path().display(),
+            self.name
+        )
     }
 
     /// Runs statements with `psql`, each in a transaction of its own; the answer is what it prints, unaligned.
@@ -66,7 +79,10 @@ impl Database {
     /// # Errors
     /// When the server cannot be reached.
     pub fn break_connections(&self) -> anyhow::Result<()> {
-        let sql = format!("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{}'", self.name);
+        let sql = format!(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{}'",
+            self.name
+        );
         self.server.psql("postgres", &sql).map(drop)
     }
 }
@@ -96,20 +112,42 @@ impl Server {
     fn start(binaries: &Path) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("lazuli-pg-").tempdir()?;
         let path = directory.path();
-        let as_root = std::fs::metadata("/proc/self").map(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0)?;
+        let as_root = std::fs::metadata("/proc/self")
+            .map(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0)?;
         // PostgreSQL refuses to run as root.
-        let user = as_root.then(|| if has_user("postgres") { "postgres" } else { "nobody" });
+        let user = as_root.then(|| {
+            if has_user("postgres") {
+                "postgres"
+            } else {
+                "nobody"
+            }
+        });
         if let Some(user) = user {
-            let status = Command::new("chown").arg(user).arg(path).status().context("chown")?;
+            let status = Command::new("chown")
+                .arg(user)
+                .arg(path)
+                .status()
+                .context("chown")?;
             ensure!(status.success(), "chown to {user} failed");
         }
         let output = command_as(user, &binaries.join("initdb"))
-            .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"])
+            .args([
+                "--username=postgres",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-sync",
+                "-D",
+            ])
             .arg(path.join("data"))
             .current_dir(path)
             .output()
             .context("initdb")?;
-        ensure!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "initdb: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
 
         let mut watcher = command_as(user, Path::new("/bin/sh"))
             .args(["-c", WATCHER, "lazuli-postgres"])
@@ -120,7 +158,11 @@ impl Server {
             .spawn()?;
         let mut line = String::new();
         BufReader::new(watcher.stdout.take().context("no output")?).read_line(&mut line)?;
-        let server = Self { directory, binaries: binaries.to_owned(), _watcher: watcher };
+        let server = Self {
+            directory,
+            binaries: binaries.to_owned(),
+            _watcher: watcher,
+        };
         for _ in 0..200 {
             if server.psql("postgres", "SELECT 1").is_ok() {
                 return Ok(server);
@@ -133,7 +175,16 @@ impl Server {
 
     fn psql(&self, database: &str, sql: &str) -> anyhow::Result<String> {
         let mut psql = Command::new(self.binaries.join("psql"))
-            .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "-v", "ON_ERROR_STOP=1", "-U", "postgres"])
+            .args([
+                "--no-psqlrc",
+                "--quiet",
+                "--tuples-only",
+                "--no-align",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-U",
+                "postgres",
+            ])
             .arg("-h")
             .arg(self.directory.path())
             .args(["-d", database, "-f", "-"])
@@ -141,24 +192,38 @@ impl Server {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
-        psql.stdin.take().context("no input")?.write_all(sql.as_bytes())?;
+        psql.stdin
+            .take()
+            .context("no input")?
+            .write_all(sql.as_bytes())?;
         let output = psql.wait_with_output()?;
-        ensure!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "psql: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         Ok(String::from_utf8(output.stdout)?)
     }
 }
 
 fn command_as(user: Option<&str>, program: &Path) -> Command {
-    let Some(user) = user else { return Command::new(program) };
+    let Some(user) = user else {
+        return Command::new(program);
+    };
     let mut command = Command::new("setpriv");
-    command.args(["--reuid", user, "--regid"]).arg(if user == "nobody" { "nogroup" } else { user });
+    command
+        .args(["--reuid", user, "--regid"])
+        .arg(if user == "nobody" { "nogroup" } else { user });
     command.args(["--clear-groups", "--"]).arg(program);
     command
 }
 
 fn has_user(name: &str) -> bool {
-    std::fs::read_to_string("/etc/passwd")
-        .is_ok_and(|users| users.lines().any(|line| line.split(':').next() == Some(name)))
+    std::fs::read_to_string("/etc/passwd").is_ok_and(|users| {
+        users
+            .lines()
+            .any(|line| line.split(':').next() == Some(name))
+    })
 }
 
 /// The folder of the newest PostgreSQL on this machine.
@@ -167,12 +232,24 @@ fn binaries() -> Option<PathBuf> {
         .into_iter()
         .flatten()
         .flatten()
-        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .filter_map(|entry| {
+            Some((
+                entry.file_name().to_str()?.parse().ok()?,
+                entry.path().join("bin"),
+            ))
+        })
         .collect();
     debian.sort();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::split_paths(&path).collect::<Vec<_>>();
-    debian.into_iter().rev().map(|(_, folder)| folder).chain(path).find(|folder| {
-        ["initdb", "postgres", "psql"].iter().all(|name| std::fs::metadata(folder.join(name)).is_ok())
-    })
+    debian
+        .into_iter()
+        .rev()
+        .map(|(_, folder)| folder)
+        .chain(path)
+        .find(|folder| {
+            ["initdb", "postgres", "psql"]
+                .iter()
+                .all(|name| std::fs::metadata(folder.join(name)).is_ok())
+        })
 }
