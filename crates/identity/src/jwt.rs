@@ -68,7 +68,11 @@ pub(crate) fn sign(key: &SigningKey, claims: &impl Serialize) -> Result<String, 
     sign_segments(key, &header, &claims)
 }
 
-fn sign_segments(key: &SigningKey, header: &[u8], claims: &[u8]) -> Result<String, KeyError> {
+pub(crate) fn sign_segments(
+    key: &SigningKey,
+    header: &[u8],
+    claims: &[u8],
+) -> Result<String, KeyError> {
     let mut token =
         String::with_capacity((header.len() + claims.len()) * 4 / 3 + SIGNATURE_SEGMENT + 8);
     URL_SAFE_NO_PAD.encode_string(header, &mut token);

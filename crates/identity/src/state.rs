@@ -195,7 +195,7 @@ impl RegistryState {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 impl RegistryState {
     /// A state with these keys, newest first, and no passwords.
     pub(crate) fn with_keys(
