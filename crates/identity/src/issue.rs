@@ -28,6 +28,9 @@ pub enum TokenError {
     /// The grant type belongs to the other endpoint. Answer: 400.
     #[error("unsupported grant_type")]
     GrantType,
+    /// The token would be longer than one this registry reads. Answer: 400.
+    #[error("the scopes are too many for one token")]
+    TooLong,
     /// Nobody in particular gets no token here: anonymous pull is off. Answer: 401.
     #[error("authentication required")]
     AnonymousRefused,
@@ -42,6 +45,7 @@ impl TokenError {
         match self {
             Self::WrongService | Self::Credentials => Some(OAuthError::InvalidRequest),
             Self::GrantType => Some(OAuthError::UnsupportedGrantType),
+            Self::TooLong => Some(OAuthError::InvalidScope),
             Self::AnonymousRefused
             | Self::Refused(AuthError::WrongPassword | AuthError::Malformed(_)) => {
                 Some(OAuthError::InvalidClient)
@@ -94,6 +98,9 @@ impl Identity {
         let access_token = self
             .access_token(&state, service, &principal, &request.scopes)
             .await?;
+        if access_token.len() > jwt::MAX_TOKEN {
+            return Err(TokenError::TooLong);
+        }
         let renewable = match principal.proof() {
             Proof::RefreshToken { .. } => true,
             Proof::Password => request.username.is_some(),

@@ -129,7 +129,10 @@ impl Refused {
             Self::TwoAuthorizations
             | Self::Request(_)
             | Self::Token(
-                TokenError::WrongService | TokenError::Credentials | TokenError::GrantType,
+                TokenError::WrongService
+                | TokenError::Credentials
+                | TokenError::GrantType
+                | TokenError::TooLong,
             ) => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
             Self::Token(TokenError::AnonymousRefused) => {
                 (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized)
