@@ -74,7 +74,7 @@ impl Connection {
     ) -> io::Result<Response> {
         let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {}\r\n", self.host);
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head.extend([name, ": ", value, "\r\n"]);
         }
         let chunked = headers
             .iter()
@@ -86,7 +86,7 @@ impl Connection {
             && !length_given
             && (!body.is_empty() || matches!(method, "POST" | "PUT" | "PATCH"))
         {
-            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+            head.extend(["Content-Length: ", &body.len().to_string(), "\r\n"]);
         }
         head.push_str("\r\n");
         self.write(head.as_bytes())?;

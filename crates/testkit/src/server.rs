@@ -1,8 +1,10 @@
 //! A real server process on loopback, in a folder of its own.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::http::Client;
@@ -10,14 +12,19 @@ use crate::http::Client;
 /// The password servers started here have.
 pub const PASSWORD: &str = "correct-horse-battery-staple-0123456789";
 
-/// A running server. Killed when dropped.
+/// Kills the process it is given when its standard input ends: when the process that holds the other end is gone.
+const WATCHER: &str = r#"read -r _; kill -KILL "$1""#;
+
+/// A running server. Killed when dropped, and when the process that started it ends, however that ends.
 #[derive(Debug)]
 pub struct Server {
     binary: PathBuf,
-    folder: tempfile::TempDir,
-    arguments: Vec<String>,
+    folder: PathBuf,
+    /// Removes the folder at the end.
+    temporary: Option<tempfile::TempDir>,
     environment: Vec<(String, String)>,
     child: Option<Child>,
+    watcher: Option<Child>,
     http: SocketAddr,
     https: SocketAddr,
 }
@@ -32,25 +39,36 @@ impl Server {
             Ok(folder) => folder,
             Err(error) => panic!("no temporary folder: {error}"),
         };
+        let mut server = Self::new(binary, folder.path(), environment);
+        server.temporary = Some(folder);
+        server.restart();
+        server
+    }
+
+    /// A server, not yet started, that keeps its data in `folder/data` and its log in `folder/log`. They stay when it is
+    /// dropped.
+    pub fn new(
+        binary: impl AsRef<Path>,
+        folder: impl AsRef<Path>,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let mut server = Self {
             binary: binary.as_ref().to_owned(),
-            folder,
-            arguments: Vec::new(),
-            environment: environment
-                .iter()
-                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-                .collect(),
+            folder: folder.as_ref().to_owned(),
+            temporary: None,
+            environment: Vec::new(),
             child: None,
+            watcher: None,
             http: free_port(),
             https: free_port(),
         };
-        server.restart();
+        server.set_environment(environment);
         server
     }
 
     /// The data folder.
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.folder.join("data")
     }
 
     /// Where it listens for plain HTTP.
@@ -89,6 +107,7 @@ impl Server {
 
     /// Ends the process at once, as a crash would.
     pub fn kill(&mut self) {
+        self.dismiss_watcher();
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
@@ -97,6 +116,7 @@ impl Server {
 
     /// Asks the process to end and waits for it. Returns whether it ended well.
     pub fn stop(&mut self) -> bool {
+        self.dismiss_watcher();
         let Some(mut child) = self.child.take() else {
             return true;
         };
@@ -107,64 +127,116 @@ impl Server {
         child.wait().is_ok_and(|status| status.success())
     }
 
+    /// Whether the process runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child
+            .as_mut()
+            .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
     /// Starts the process again on the same data and ports.
     ///
     /// # Panics
     /// When it is not ready within a minute.
     pub fn restart(&mut self) {
+        if let Err(problem) = self.try_restart("/readyz") {
+            panic!("{problem}");
+        }
+    }
+
+    /// Starts the process again on the same data and ports, and waits until `probe` is answered with 200.
+    ///
+    /// # Errors
+    /// What happened instead within a minute, with the end of the log.
+    pub fn try_restart(&mut self, probe: &str) -> Result<(), String> {
+        self.launch()?;
+        let deadline = Instant::now() + Duration::from_mins(1);
+        loop {
+            let answer = self.anonymous().try_send("GET", probe, &[], &[]);
+            if answer.as_ref().is_ok_and(|response| response.status == 200) {
+                return Ok(());
+            }
+            if !self.is_running() {
+                return Err(format!("the server ended\n{}", self.log_tail()));
+            }
+            if Instant::now() > deadline {
+                let answer = answer.map(|response| response.status);
+                return Err(format!(
+                    "no 200 from {probe} within a minute: {answer:?}\n{}",
+                    self.log_tail()
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Starts the process again on the same data and ports, without waiting for anything.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn launch(&mut self) -> Result<(), String> {
         self.kill();
-        let mut command = Command::new(&self.binary);
-        command
-            .arg("--data-dir")
-            .arg(self.data())
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.join("log"));
+        let child = self
+            .command(&[])
             .arg("--http")
             .arg(self.http.to_string())
             .arg("--https")
             .arg(self.https.to_string())
-            .args(&self.arguments)
             .env("LAZULI_ADMIN_PASSWORD", PASSWORD)
             .envs(self.environment.iter().map(|(k, v)| (k, v)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
-        match std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.folder.path().join("log"))
-        {
-            Ok(log) => command.stderr(log),
-            Err(_) => command.stderr(Stdio::null()),
-        };
-        match command.spawn() {
-            Ok(child) => self.child = Some(child),
-            Err(error) => panic!("cannot start {}: {error}", self.binary.display()),
+            .stdout(Stdio::null())
+            .stderr(log.map_or_else(|_| Stdio::null(), Stdio::from))
+            .spawn()
+            .map_err(|error| format!("cannot start {}: {error}", self.binary.display()))?;
+        self.watcher = Command::new("/bin/sh")
+            .args(["-c", WATCHER, "lazuli-watcher", &child.id().to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok();
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// A run of the binary on the data folder, such as `fsck`, without the surrounding settings.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("LAZULI_") {
+                command.env_remove(name);
+            }
         }
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while !self
-            .anonymous()
-            .try_send("GET", "/readyz", &[], &[])
-            .is_ok_and(|r| r.status == 200)
-        {
-            let ended = self
-                .child
-                .as_mut()
-                .and_then(|c| c.try_wait().ok().flatten());
-            assert!(
-                ended.is_none(),
-                "the server ended: {ended:?}\n{}",
-                self.log()
-            );
-            assert!(
-                Instant::now() < deadline,
-                "the server is not ready\n{}",
-                self.log()
-            );
-            std::thread::sleep(Duration::from_millis(10));
+        command
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(self.data())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Before the process ends: afterwards its identifier may be somebody else's.
+    fn dismiss_watcher(&mut self) {
+        if let Some(mut watcher) = self.watcher.take() {
+            let _ = watcher.kill();
+            let _ = watcher.wait();
         }
     }
 
     /// What the process logged so far.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// The last lines that the process logged.
+    pub fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
     }
 }
 
@@ -194,10 +266,20 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 /// An address of loopback that nothing listens on now.
+///
+/// # Panics
+/// When there is none.
 pub fn free_port() -> SocketAddr {
-    match TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()) {
-        Ok(address) => address,
-        Err(error) => panic!("no free port: {error}"),
+    // The system may name a port again that it named a moment ago and nobody took yet.
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let free =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+        let address = free.unwrap_or_else(|error| panic!("no free port: {error}"));
+        let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if given.insert(address.port()) {
+            return address;
+        }
     }
 }
 

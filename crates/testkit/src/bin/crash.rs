@@ -1,0 +1,117 @@
+//! The crash test of a server: see `lazuli_testkit::crash`. Run it with `cargo xtask crash`.
+
+#![allow(clippy::disallowed_methods, reason = "the seed comes from the time")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use lazuli_testkit::crash::damage::Damage;
+use lazuli_testkit::crash::{Options, Report, run};
+
+const USAGE: &str = "\
+usage: crash --binary PATH [--rounds N] [--seed N] [--longest SECONDS] [--folder PATH] [--damage KIND]
+
+Kills a server at random moments under load, restarts it, and compares what it serves with what it acknowledged.
+
+  --binary PATH      the server's program
+  --rounds N         how many kills (200)
+  --seed N           repeats the decisions of an earlier run; the timing differs
+  --longest SECONDS  the longest load before a kill (2)
+  --folder PATH      where the data goes, in a new folder `data`; it is kept. Otherwise it is kept if the test fails
+  --damage KIND      after the last kill does damage that the check has to find: remove-blob, cut-blob, flip-bit,
+                     old-database, remove-uploads";
+
+fn main() -> ExitCode {
+    match parse().and_then(crash) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The options, and the temporary folder unless another was given.
+fn parse() -> Result<(Options, Option<tempfile::TempDir>)> {
+    let mut options = Options::new(PathBuf::new(), PathBuf::new(), fresh_seed());
+    let mut arguments = std::env::args().skip(1);
+    while let Some(name) = arguments.next() {
+        if matches!(name.as_str(), "--help" | "-h") {
+            bail!("{USAGE}");
+        }
+        let value = arguments
+            .next()
+            .with_context(|| format!("{name} needs a value\n\n{USAGE}"))?;
+        match name.as_str() {
+            "--binary" => options.binary = std::fs::canonicalize(&value).context(value)?,
+            "--rounds" => options.rounds = value.parse().context("--rounds")?,
+            "--seed" => options.seed = value.parse().context("--seed")?,
+            "--longest" => {
+                let seconds = value.parse().context("--longest")?;
+                options.longest = Duration::try_from_secs_f64(seconds)?;
+            }
+            "--folder" => options.folder = value.into(),
+            "--damage" => {
+                options.damage = Some(Damage::parse(&value).context("no such damage")?);
+            }
+            other => bail!("unknown argument {other}\n\n{USAGE}"),
+        }
+    }
+    if options.binary.as_os_str().is_empty() {
+        bail!("--binary is missing\n\n{USAGE}");
+    }
+    if !options.folder.as_os_str().is_empty() {
+        std::fs::create_dir_all(&options.folder)?;
+        return Ok((options, None));
+    }
+    let temporary = tempfile::Builder::new().prefix("lazuli-crash-").tempdir()?;
+    options.folder = temporary.path().into();
+    Ok((options, Some(temporary)))
+}
+
+fn crash((options, temporary): (Options, Option<tempfile::TempDir>)) -> Result<()> {
+    let folder = options.folder.clone();
+    println!(
+        "seed {}, {} rounds, data in {}",
+        options.seed,
+        options.rounds,
+        folder.display()
+    );
+    let outcome = run(&options, &mut |line| println!("{line}"));
+    if let Ok(report) = &outcome {
+        println!("{}", describe(&options, report));
+    } else {
+        println!(
+            "FAILED: seed {}; data and log are kept in {}",
+            options.seed,
+            folder.display()
+        );
+        let _ = temporary.map(tempfile::TempDir::keep);
+    }
+    outcome.map(drop)
+}
+
+fn describe(options: &Options, report: &Report) -> String {
+    let counts: Vec<String> = report
+        .counts
+        .iter()
+        .map(|(what, count)| format!("{what} {count}"))
+        .collect();
+    format!(
+        "{}\nfsck: {}\n{} rounds, {} acknowledged operations, lost 0, slowest start {:.2} s, seed {}",
+        counts.join(", "),
+        report.fsck,
+        options.rounds,
+        report.acknowledged(),
+        report.slowest_start.as_secs_f64(),
+        options.seed,
+    )
+}
+
+/// A seed that differs from run to run.
+fn fresh_seed() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_micros() as u64) ^ u64::from(std::process::id())
+}

@@ -1,0 +1,247 @@
+//! Upload sessions: begun, continued, broken off by a kill, and taken up again.
+
+use lazuli_wire::oci::{Algorithm, Digest};
+
+use super::client::{Client, Request, Stop, location};
+use super::ledger::Effect;
+use super::random::content;
+use crate::http::Response;
+
+/// An upload session as its client knows it.
+#[derive(Debug, Clone)]
+pub struct Session {
+    repository: String,
+    target: String,
+    /// What makes its content.
+    seed: u64,
+    /// The length of its content, in bytes.
+    pub size: u64,
+    digest: Digest,
+    /// How many bytes the server acknowledged.
+    pub acknowledged: u64,
+    pending: Pending,
+    /// Whether a kill cut off its closing request, which may have done some of its work: then what is left may be told to
+    /// begin anew.
+    is_doubtful: bool,
+}
+
+/// The last request of a session, if it was not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pending {
+    Nothing,
+    /// A chunk of that length.
+    Chunk(u64),
+    Finish,
+    Cancel,
+}
+
+impl Session {
+    fn rest(&self) -> Vec<u8> {
+        content(self.seed, self.size as usize).split_off(self.acknowledged as usize)
+    }
+}
+
+/// How many bytes the server has, by the `Range` of its answer. Of none it says `0-0`, so sessions of one byte are not used.
+fn offset(response: &Response) -> Option<u64> {
+    let last: u64 = response.header("range")?.strip_prefix("0-")?.parse().ok()?;
+    Some(if last == 0 { 0 } else { last + 1 })
+}
+
+impl Client<'_> {
+    /// Begins a session for that content; its place in the list of sessions, if the server began it.
+    pub fn start_session(
+        &mut self,
+        repository: &str,
+        (seed, size): (u64, u64),
+        digest: Digest,
+    ) -> Result<Option<usize>, Stop> {
+        let is_announced = self.random.percent(50);
+        let query = match digest.algorithm() {
+            Algorithm::Sha512 if is_announced => "?digest-algorithm=sha512",
+            _ => "",
+        };
+        let target = format!("/v2/{repository}/blobs/uploads/{query}");
+        let request = Request {
+            method: "POST",
+            target: &target,
+            headers: &[],
+            body: &[],
+        };
+        let response = self.ask(request)?;
+        match (response.status, location(&response)) {
+            (202, Some(target)) => {
+                self.shared.count("sessions");
+                self.sessions.push(Session {
+                    repository: repository.to_owned(),
+                    target,
+                    seed,
+                    size,
+                    digest,
+                    acknowledged: 0,
+                    pending: Pending::Nothing,
+                    is_doubtful: false,
+                });
+                Ok(Some(self.sessions.len() - 1))
+            }
+            (429 | 503, _) => Ok(None),
+            (status, _) => {
+                self.unexpected(request, status, &response);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Sends a chunk; whether the server has it. `is_streamed`: without its length.
+    pub fn append(&mut self, place: usize, length: u64, is_streamed: bool) -> Result<bool, Stop> {
+        let session = &mut self.sessions[place];
+        session.pending = Pending::Chunk(length);
+        let mut chunk = session.rest();
+        chunk.truncate(length as usize);
+        let (start, is_doubtful) = (session.acknowledged, session.is_doubtful);
+        let range = format!("{start}-{}", start + length - 1);
+        let headers = if is_streamed {
+            [("Transfer-Encoding", "chunked"), OCTETS]
+        } else {
+            [("Content-Range", range.as_str()), OCTETS]
+        };
+        let target = session.target.clone();
+        let request = Request {
+            method: "PATCH",
+            target: &target,
+            headers: &headers,
+            body: &chunk,
+        };
+        let response = self.ask(request)?;
+        match response.status {
+            404 if is_doubtful => self.shared.count("closing requests to be repeated in full"),
+            202 if offset(&response) == Some(start + length) => {
+                self.shared.count("chunks");
+                let session = &mut self.sessions[place];
+                session.pending = Pending::Nothing;
+                session.acknowledged += length;
+                if let Some(target) = location(&response) {
+                    session.target = target;
+                }
+                return Ok(true);
+            }
+            429 | 503 => self.shared.count("busy"),
+            status => self.unexpected(request, status, &response),
+        }
+        self.sessions.remove(place);
+        Ok(false)
+    }
+
+    /// Sends what is left and closes the session; whether it is a blob now.
+    pub fn finish(&mut self, place: usize) -> Result<bool, Stop> {
+        let session = &mut self.sessions[place];
+        session.pending = Pending::Finish;
+        let (digest, size, is_doubtful) = (session.digest, session.size, session.is_doubtful);
+        let separator = if session.target.contains('?') {
+            '&'
+        } else {
+            '?'
+        };
+        let target = format!("{}{separator}digest={digest}", session.target);
+        let (repository, rest) = (session.repository.clone(), session.rest());
+        self.shared.ledger.with(&repository, |found| {
+            found.know_blob(digest, size, false);
+        });
+        let request = Request {
+            method: "PUT",
+            target: &target,
+            headers: &[OCTETS],
+            body: &rest,
+        };
+        let effects = vec![Effect::Blob(digest, true)];
+        let refused = if is_doubtful { 404 } else { 0 };
+        let response = self.change("blobs", &repository, effects, request, (201, refused))?;
+        if response.status == 404 && is_doubtful {
+            self.shared.count("closing requests to be repeated in full");
+        }
+        self.sessions.remove(place);
+        Ok(response.status == 201)
+    }
+
+    /// Gives a session up.
+    pub fn cancel(&mut self, place: usize) -> Result<(), Stop> {
+        let session = &mut self.sessions[place];
+        session.pending = Pending::Cancel;
+        let target = session.target.clone();
+        let request = Request {
+            method: "DELETE",
+            target: &target,
+            headers: &[],
+            body: &[],
+        };
+        let response = self.ask(request)?;
+        match response.status {
+            204 => self.shared.count("cancelled sessions"),
+            429 | 503 => self.shared.count("busy"),
+            status => self.unexpected(request, status, &response),
+        }
+        self.sessions.remove(place);
+        Ok(())
+    }
+
+    /// After a restart: every session has to be where the server said it was. Some are finished, some cancelled, some left for
+    /// the next round. `all`: none is left.
+    pub fn take_up_sessions(&mut self, all: bool) -> Result<(), Stop> {
+        for place in (0..self.sessions.len()).rev() {
+            let session = self.sessions[place].clone();
+            let response = self.get(&session.target)?;
+            let most = match session.pending {
+                Pending::Chunk(length) => session.acknowledged + length,
+                Pending::Nothing | Pending::Finish | Pending::Cancel => session.acknowledged,
+            };
+            let found = offset(&response).filter(|_| response.status == 204);
+            let may_be_over = matches!(session.pending, Pending::Finish | Pending::Cancel);
+            match found {
+                Some(offset) if (session.acknowledged..=most).contains(&offset) => {
+                    self.sessions[place].acknowledged = offset;
+                    self.sessions[place].pending = Pending::Nothing;
+                    self.sessions[place].is_doubtful |= session.pending == Pending::Finish;
+                    self.shared.count("sessions taken up");
+                    self.go_on(place, all)?;
+                }
+                None if may_be_over && response.status == 404 => {
+                    self.sessions.remove(place);
+                }
+                _ => {
+                    self.shared.violation(format!(
+                        "session {}: {} bytes were acknowledged, then {:?}; the server says {} with {:?}",
+                        session.target,
+                        session.acknowledged,
+                        session.pending,
+                        response.status,
+                        response.header("range"),
+                    ));
+                    self.sessions.remove(place);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn go_on(&mut self, place: usize, all: bool) -> Result<(), Stop> {
+        let (choice, share) = (self.random.below(100), self.random.between(1, 99));
+        let session = &self.sessions[place];
+        let (repository, digest) = (session.repository.clone(), session.digest);
+        let left = session.size - session.acknowledged;
+        if choice < 60 || all {
+            let chunk = left * share / 100;
+            if chunk > 1 && !self.append(place, chunk, false)? {
+                return Ok(());
+            }
+            if self.finish(place)? {
+                self.shared.count("sessions finished after a restart");
+                self.verify_blob(&repository, &digest)?;
+            }
+        } else if choice < 75 {
+            self.cancel(place)?;
+        }
+        Ok(())
+    }
+}
+
+/// The type of a chunk.
+pub const OCTETS: (&str, &str) = ("Content-Type", "application/octet-stream");
