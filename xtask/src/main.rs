@@ -5,6 +5,7 @@
 )]
 
 mod clients;
+mod crash;
 mod daemon;
 mod deny;
 mod docs;
@@ -29,6 +30,7 @@ The project's own commands.
     cargo xtask tidy                     the house rules: sizes, layers, words, links, licences, generated documents
     cargo xtask clients [NAME]...        real clients against the release binary; --list shows them,
                                          --binary PATH takes another one
+    cargo xtask crash [--rounds N]...    kills the server under load and looks what is left; --help shows its flags
     cargo xtask docs                     writes the generated documents
     cargo xtask deny [CHECK]...          cargo-deny with deny.toml, if cargo-deny is installed
 
@@ -63,6 +65,7 @@ fn dispatch(args: &[String]) -> Result<bool> {
             Ok(results.summary())
         }
         "clients" => clients_command(rest),
+        "crash" => crash::run(rest),
         "docs" => {
             no_arguments(rest)?;
             docs::write().map(|()| true)

@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::clients;
+use crate::crash;
 use crate::exec::{Cmd, which};
 use crate::packages;
 use crate::report::Results;
@@ -56,6 +57,11 @@ const PARTS: &[Part] = &[
         name: "release",
         what: "the release build of lazuli",
         run: release,
+    },
+    Part {
+        name: "crash",
+        what: "the release binary killed under load, a few times",
+        run: crash::part,
     },
     Part {
         name: "clients",
@@ -257,12 +263,16 @@ fn count(output: &str) -> (usize, usize) {
     })
 }
 
-fn real_clients(results: &mut Results) {
-    let built = match results.tally("release") {
+/// Whether there is a release binary; builds it if that was not tried yet.
+pub(crate) fn has_release(results: &mut Results) -> bool {
+    match results.tally("release") {
         (0, _) => build_release(results),
         (_, failed) => failed == 0,
-    };
-    if !built {
+    }
+}
+
+fn real_clients(results: &mut Results) {
+    if !has_release(results) {
         results.case("clients", "start", || bail!("there is no release binary"));
         return;
     }

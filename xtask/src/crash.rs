@@ -1,0 +1,59 @@
+//! `cargo xtask crash`: kills the server at random moments under load, and looks whether it kept its word.
+//!
+//! The work is done by the program `crash` of lazuli-testkit; `cargo xtask crash --help` shows its flags.
+
+use anyhow::Result;
+
+use crate::report::Results;
+use crate::{test, workspace};
+
+/// Seconds after which even a long soak is taken to hang.
+const SOAK_SECONDS: u64 = 6 * 3600;
+/// The same for the part of the test command.
+const PART_SECONDS: u64 = 600;
+/// The part of the test command: few rounds, and short ones.
+const SHORT: [&str; 4] = ["--rounds", "8", "--longest", "0.8"];
+
+/// Runs it with these flags, on the release binary unless one is given; false when it found something.
+pub(crate) fn run(args: &[String]) -> Result<bool> {
+    let mut results = Results::new();
+    let is_given = args
+        .iter()
+        .any(|arg| matches!(arg.as_str(), "--binary" | "--help" | "-h"));
+    if is_given || test::build_release(&mut results) {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        results.case("crash", &args.join(" "), || {
+            driver(&args, is_given, SOAK_SECONDS)
+        });
+    }
+    Ok(results.summary())
+}
+
+/// A short run, as a part of the test command.
+pub(crate) fn part(results: &mut Results) {
+    let is_built = test::has_release(results);
+    results.case("crash", &SHORT.join(" "), || {
+        anyhow::ensure!(is_built, "there is no release binary");
+        driver(&SHORT, false, PART_SECONDS)
+    });
+}
+
+fn driver(args: &[&str], has_binary: bool, seconds: u64) -> Result<()> {
+    let build = ["build", "--package", "lazuli-testkit", "--bin", "crash"];
+    workspace::cargo()
+        .args(build)
+        .arg("--locked")
+        .timeout(PART_SECONDS)
+        .run()?;
+    let mut crash = crate::exec::Cmd::new(workspace::target_dir().join("debug/crash")).args(args);
+    if !has_binary {
+        crash = crash.arg("--binary").arg(test::release_binary());
+    }
+    let out = crash.timeout(seconds).tee()?;
+    anyhow::ensure!(
+        out.status.success(),
+        "{}; what it found is above",
+        out.status
+    );
+    Ok(())
+}
