@@ -10,6 +10,7 @@ mod daemon;
 mod deny;
 mod docs;
 mod exec;
+mod leftovers;
 mod packages;
 mod report;
 mod scratch;
@@ -65,7 +66,7 @@ fn dispatch(args: &[String]) -> Result<bool> {
             Ok(results.summary())
         }
         "clients" => clients_command(rest),
-        "crash" => crash::run(rest),
+        "crash" => Ok(crash::run(rest)),
         "docs" => {
             no_arguments(rest)?;
             docs::write().map(|()| true)

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::clients;
 use crate::crash;
 use crate::exec::{Cmd, which};
+use crate::leftovers;
 use crate::packages;
 use crate::report::Results;
 use crate::{docs, tidy, workspace};
@@ -222,6 +223,7 @@ fn tests(results: &mut Results) {
     let start = Instant::now();
     let run = workspace::cargo()
         .args(["test", "--workspace", "--locked", "--no-fail-fast"])
+        .env(leftovers::VARIABLE, leftovers::mark())
         .timeout(PART_SECONDS)
         .tee();
     let seconds = start.elapsed().as_secs_f64();
@@ -240,6 +242,7 @@ fn tests(results: &mut Results) {
         anyhow::ensure!(passed > 0, "no test ran");
         Ok(())
     });
+    results.case("tests", "no process is left behind", leftovers::check);
 }
 
 /// Sums the lines `test result: ok. 12 passed; 0 failed; ...`.
