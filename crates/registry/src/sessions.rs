@@ -4,6 +4,7 @@
 //! accepts as an empty session. The first chunk makes the row. One request at a time may write to a session.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::hmac;
@@ -98,7 +99,7 @@ impl Sessions {
         let mac = self.mac(owner, id, algorithm, now);
         let mut text = format!("{now:016x}{:02x}", algorithm.code());
         for byte in &mac.as_ref()[..MAC_LEN] {
-            text.push_str(&format!("{byte:02x}"));
+            let _ = write!(text, "{byte:02x}");
         }
         text
     }

@@ -42,19 +42,16 @@ pub(super) struct Receiver<'a> {
 
 impl<'a> Receiver<'a> {
     pub(super) async fn new(registry: &'a Registry, loaded: &'a Loaded) -> Result<Self> {
-        let target = match &loaded.content {
-            Some(content) => Target::Memory(content.clone()),
-            None => {
-                let hasher = resume(registry, loaded).await?;
-                Target::Store(
-                    registry
-                        .inner
-                        .store
-                        .writer(loaded.id, loaded.size, hasher)
-                        .await
-                        .map_err(lost_bytes)?,
-                )
-            }
+        let target = if let Some(content) = &loaded.content {
+            Target::Memory(content.clone())
+        } else {
+            let hasher = resume(registry, loaded).await?;
+            let writer = registry
+                .inner
+                .store
+                .writer(loaded.id, loaded.size, hasher)
+                .await;
+            Target::Store(writer.map_err(lost_bytes)?)
         };
         Ok(Self {
             registry,

@@ -112,7 +112,7 @@ async fn a_process_that_was_killed_at_work_holds_up_other_nodes_only(f: Fixture)
         fn at(&self, _: Moment) -> lazuli_blobs::BoxFuture<'_, ()> {
             Box::pin(async {
                 self.0.notify_one();
-                std::future::pending().await
+                std::future::pending::<()>().await;
             })
         }
     }

@@ -5,9 +5,8 @@ use crate::on_both_engines;
 use lazuli_identity::{RegistryId, testing};
 use lazuli_registry::Error;
 use lazuli_registry::blobs::BlobBytes;
-use lazuli_registry::listing::PageRequest;
 use lazuli_registry::uploads::SessionRequest;
-use lazuli_wire::oci::{Algorithm, Digest, Reference, RepositoryName, Tag};
+use lazuli_wire::oci::{Algorithm, Digest, RepositoryName};
 
 async fn an_upload_in_chunks_survives_a_restart_with_its_hash(f: Fixture) {
     for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {

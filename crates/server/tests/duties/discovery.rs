@@ -1,7 +1,7 @@
 //! Content discovery: D01–D18.
 
+use crate::sessions::token_for;
 use crate::support::*;
-use crate::uploads::token_for;
 
 fn tags(name: &str, query: &str) -> (Vec<String>, Option<String>) {
     let response = admin().get(&format!("/v2/{name}/tags/list{query}"));

@@ -7,5 +7,6 @@ mod general;
 mod management;
 mod manifests;
 mod pull;
+mod sessions;
 mod support;
 mod uploads;

@@ -11,7 +11,7 @@ fn p01_all_pull_apis_are_present() {
         .unwrap()
         .to_owned();
     for target in [
-        format!("manifests/v1"),
+        "manifests/v1".to_owned(),
         format!("manifests/{digest}"),
         format!("blobs/{blob}"),
     ] {
