@@ -134,6 +134,8 @@ impl Error {
             io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
             | io::ErrorKind::FileTooLarge => Self::OutOfSpace,
+            // The file system gave up; so does the store (`Health`).
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
             // Elsewhere a missing name is a missing directory, which no client could have asked for.
             io::ErrorKind::NotFound if matches!(op, Operation::Open | Operation::Stat) => {
                 Self::NotFound

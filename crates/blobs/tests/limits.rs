@@ -75,7 +75,7 @@ async fn a_file_system_that_turned_read_only_ends_writing_at_once() {
     let bench = Bench::new(options());
     bench.disk.fail_nth(Operation::Create, 1, Errno::ROFS);
     let failed = receive(&bench.store, new_upload(), &content(10, 1)).await;
-    assert!(matches!(failed, Err(Error::Io { .. })));
+    assert!(matches!(failed, Err(Error::ReadOnly)));
     assert!(!bench.store.is_writable());
 }
 
