@@ -50,8 +50,6 @@ pub struct Options {
     pub manifest: ManifestLimits,
     /// Most tags one manifest push may set by `tag=` parameters.
     pub tags_per_push: usize,
-    /// Free bytes that new uploads leave on the disk, for metadata, deletes and clean-up.
-    pub reserved_free_space: u64,
     /// Sizes of the caches.
     pub cache: CacheOptions,
 }

@@ -61,7 +61,7 @@ impl Registry {
         access: &RepositoryAccess<Push>,
         algorithm: Algorithm,
     ) -> Result<Session> {
-        self.check_room(0)?;
+        self.check_room(1)?;
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes)
             .map_err(|_| Error::Internal("the system gave no random bytes"))?;
@@ -159,8 +159,16 @@ impl Registry {
         self.check_chunk(&loaded, request.range, body)?;
         let mut receiver = Receiver::new(self, &loaded).await?;
         let outcome = receiver.receive(body).await;
-        let (size, content, hasher) = receiver.finish().await?;
-        outcome?;
+        let (size, content, hasher) = match (receiver.finish().await, outcome) {
+            (Ok(arrived), Ok(())) => arrived,
+            (Err(error), _) | (_, Err(error)) => {
+                if loaded.version == 0 {
+                    // No row leads to these bytes: they would only take space.
+                    let _ = self.inner.store.abort(loaded.id).await;
+                }
+                return Err(error);
+            }
+        };
         check_received(request.range, size - loaded.size)?;
         let arrived = commit::Arrived {
             size,
@@ -187,23 +195,30 @@ impl Registry {
         let session = self.start_upload(access, digest.algorithm())?;
         self.inner.sessions.forget(session.id);
         let loaded = Loaded::fresh(session.id, digest.algorithm(), self.now());
-        self.check_room(body.length().unwrap_or(0))?;
+        self.check_room(body.length().unwrap_or(1))?;
         let mut receiver = Receiver::new(self, &loaded).await?;
         let outcome = receiver.receive(body).await;
-        let (size, content, hasher) = receiver.finish().await?;
-        if let Err(error) = outcome {
-            self.inner.store.abort(loaded.id).await?;
-            return Err(error);
-        }
-        let arrived = commit::Arrived {
-            size,
-            content,
-            hasher,
+        let arrived = match (receiver.finish().await, outcome) {
+            (Ok((size, content, hasher)), Ok(())) => commit::Arrived {
+                size,
+                content,
+                hasher,
+            },
+            (Err(error), _) | (_, Err(error)) => {
+                // Nobody can continue it: what arrived would only take space.
+                let _ = self.inner.store.abort(loaded.id).await;
+                return Err(error);
+            }
         };
         let (this, owner, digest) = (self.clone(), owned(access), *digest);
         self.to_the_end(async move {
-            this.commit_upload(&owner, &loaded, false, digest, arrived)
-                .await
+            let outcome = this
+                .commit_upload(&owner, &loaded, false, digest, arrived)
+                .await;
+            if outcome.is_err() {
+                let _ = this.inner.store.abort(loaded.id).await;
+            }
+            outcome
         })
         .await
     }
@@ -286,13 +301,13 @@ impl Registry {
         }
     }
 
-    /// Refuses new content before its first byte is read, while there is still room for metadata and deletes.
+    /// Refuses new content before its first byte is read, while there is still room for metadata and deletes: the store
+    /// keeps a reserve for them.
     fn check_room(&self, length: u64) -> Result<()> {
         if !self.inner.store.is_writable() {
             return Err(Error::ReadOnly);
         }
-        let needed = length.saturating_add(self.inner.options.reserved_free_space);
-        if self.inner.store.free_space()? < needed {
+        if self.inner.store.free_space()? < length {
             Err(Error::OutOfSpace)
         } else {
             Ok(())
@@ -320,7 +335,7 @@ impl Registry {
                 ));
             }
         }
-        self.check_room(body.length().unwrap_or(0))
+        self.check_room(body.length().unwrap_or(1))
     }
 }
 

@@ -109,11 +109,10 @@ pub(crate) async fn open_registry(
     clock: &Arc<dyn Clock>,
     master_key: &[u8; 32],
 ) -> anyhow::Result<Registry> {
-    let reserved = settings.storage.reserved_free_space.0;
     let store = DiskStore::open(
         folder,
         DiskOptions {
-            reserved_space: reserved,
+            reserved_space: settings.storage.reserved_free_space.0,
             ..DiskOptions::default()
         },
     )
@@ -130,7 +129,6 @@ pub(crate) async fn open_registry(
             ..ManifestLimits::default()
         },
         tags_per_push: TAGS_PER_PUSH,
-        reserved_free_space: reserved,
         cache: CacheOptions {
             manifests: settings.memory.manifest_cache.0,
             blobs: settings.memory.blob_cache.0,
@@ -218,7 +216,7 @@ pub(crate) async fn open_api(
             out.family(
                 "lazuli_storage_free_bytes",
                 "gauge",
-                "Free bytes of the file system that holds the blobs.",
+                "Bytes that uploads may still take: what the file system has free, without storage.reserved_free_space.",
             );
             out.sample("", &[], bytes as f64);
         }

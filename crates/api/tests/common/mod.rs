@@ -62,7 +62,6 @@ impl Server {
                 upload_expiry: Duration::from_hours(1),
                 manifest: ManifestLimits::default(),
                 tags_per_push: 10,
-                reserved_free_space: 0,
                 cache: CacheOptions::default(),
             };
             let registry = Registry::open(db, Arc::new(store), clock, registry_options)

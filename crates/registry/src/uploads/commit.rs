@@ -1,8 +1,11 @@
 //! The last step of an upload: from bytes to a blob of a repository, durable when it returns.
 
-use lazuli_blobs::{Hasher, Location};
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+
+use lazuli_blobs::{Hasher, Location, Opened};
 use lazuli_db::Tx;
-use lazuli_wire::oci::{Digest, RepositoryName};
+use lazuli_wire::oci::{Algorithm, Digest, RepositoryName};
 
 use super::receive::{Content, lost_bytes};
 use super::{Loaded, sql};
@@ -114,7 +117,7 @@ impl Registry {
             },
         );
         if let Outcome::Present(Some(location)) = link.await?
-            && !self.is_whole(&location, bytes.len() as u64).await
+            && !self.is_whole(&location, bytes.len() as u64, digest).await
         {
             self.heal(owner, digest, None, Some(bytes)).await?;
         }
@@ -140,7 +143,7 @@ impl Registry {
         let is_present = match &present {
             None => false,
             Some((_, None)) => true,
-            Some((_, Some(location))) => self.is_whole(location, size).await,
+            Some((_, Some(location))) => self.is_whole(location, size, digest).await,
         };
         if is_present {
             let unknown =
@@ -181,11 +184,15 @@ impl Registry {
                     )
                 },
             )
-            .await?;
-        match outcome {
+            .await;
+        if let Err(Error::OutOfSpace | Error::ReadOnly | Error::Busy) = outcome {
+            // The transaction did not happen, and the session cannot go on: its bytes would only keep the disk full.
+            let _ = self.inner.store.remove(&location).await;
+        }
+        match outcome? {
             Outcome::Stored => Ok(()),
             Outcome::Present(Some(other)) if other == text => Ok(()),
-            Outcome::Present(Some(other)) if !self.is_whole(&other, size).await => {
+            Outcome::Present(Some(other)) if !self.is_whole(&other, size, digest).await => {
                 self.heal(owner, digest, Some(text), None).await
             }
             // Somebody pushed the same blob meanwhile: theirs stays.
@@ -233,11 +240,17 @@ impl Registry {
             .await
     }
 
-    async fn is_whole(&self, location: &str, size: u64) -> bool {
-        match Location::parse(location) {
-            Ok(location) => self.inner.store.open(&location, size).await.is_ok(),
-            Err(_) => false,
-        }
+    /// Whether the stored bytes still hash to their digest: who pushes a blob again gets it healed, and pays for the look.
+    async fn is_whole(&self, location: &str, size: u64, digest: Digest) -> bool {
+        let Ok(location) = Location::parse(location) else {
+            return false;
+        };
+        let Ok(Opened::File(blob)) = self.inner.store.open(&location, size).await else {
+            return false;
+        };
+        let read =
+            tokio::task::spawn_blocking(move || hash_file(&blob.file, size, digest.algorithm()));
+        matches!(read.await, Ok(Ok(actual)) if actual == digest)
     }
 
     /// A push of a blob whose stored copy is missing or cut replaces that copy.
@@ -275,4 +288,16 @@ impl Registry {
         self.inner.cache.clear();
         result
     }
+}
+
+/// The digest of the first `size` bytes of a file.
+fn hash_file(file: &File, size: u64, algorithm: Algorithm) -> std::io::Result<Digest> {
+    let mut hasher = Hasher::new(algorithm);
+    let mut buffer = vec![0; 256 << 10];
+    while hasher.len() < size {
+        let wanted = (size - hasher.len()).min(buffer.len() as u64) as usize;
+        file.read_exact_at(&mut buffer[..wanted], hasher.len())?;
+        hasher.update(&buffer[..wanted]);
+    }
+    Ok(hasher.finish())
 }

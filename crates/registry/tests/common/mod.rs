@@ -66,7 +66,6 @@ pub fn options() -> Options {
         upload_expiry: 24 * HOUR,
         manifest: ManifestLimits::default(),
         tags_per_push: 10,
-        reserved_free_space: 0,
         cache: CacheOptions::default(),
     }
 }
