@@ -243,6 +243,10 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
+        if std::thread::panicking() {
+            // The harness shows it for tests that failed.
+            println!("the end of the server's log:\n{}", self.log_tail());
+        }
     }
 }
 

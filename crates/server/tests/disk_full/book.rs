@@ -1,7 +1,9 @@
 //! Images that were pushed and acknowledged.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use lazuli_testkit::crash::random::content;
 use lazuli_testkit::http::{Client, Response};
 use lazuli_testkit::server::Server;
 use lazuli_wire::oci::{Algorithm, Digest};
@@ -9,12 +11,12 @@ use lazuli_wire::oci::{Algorithm, Digest};
 const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
 const OCTETS: (&str, &str) = ("Content-Type", "application/octet-stream");
 
-/// Everything acknowledged, in the repository `full/disk`.
+/// Everything acknowledged in one repository.
 #[derive(Debug)]
 pub(crate) struct Book {
     client: Client,
+    repository: String,
     images: BTreeMap<String, Image>,
-    next: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -31,18 +33,16 @@ pub(crate) struct Session {
 }
 
 impl Book {
-    pub(crate) fn new(server: &Server) -> Self {
+    pub(crate) fn new(server: &Server, repository: &str) -> Self {
         Self {
             client: server.admin(),
+            repository: repository.to_owned(),
             images: BTreeMap::new(),
-            next: 0,
         }
     }
 
-    /// Bytes that nothing else has.
-    fn content(&mut self, size: usize) -> Vec<u8> {
-        self.next += 1;
-        lazuli_testkit::crash::random::content(self.next, size)
+    fn target(&self, rest: &str) -> String {
+        format!("/v2/{}/{rest}", self.repository)
     }
 
     /// Pushes an image of one layer. Errors: the first answer that was no success; the book has no image then.
@@ -63,7 +63,7 @@ impl Book {
     }
 
     fn tag(&mut self, tag: &str, image: Image) -> Result<(), Response> {
-        let target = format!("/v2/full/disk/manifests/{tag}");
+        let target = self.target(&format!("manifests/{tag}"));
         let headers = [("Content-Type", OCI)];
         expect(self.client.send("PUT", &target, &headers, &image.body), 201)?;
         self.images.insert(tag.to_owned(), image);
@@ -76,10 +76,10 @@ impl Book {
         self.tag(new, image)
     }
 
-    fn push_blob(&mut self, size: usize) -> Result<Digest, Response> {
-        let content = self.content(size);
+    fn push_blob(&self, size: usize) -> Result<Digest, Response> {
+        let content = fresh(size);
         let digest = Digest::of(Algorithm::Sha256, &content);
-        let target = format!("/v2/full/disk/blobs/uploads/?digest={digest}");
+        let target = self.target(&format!("blobs/uploads/?digest={digest}"));
         expect(self.client.send("POST", &target, &[OCTETS], &content), 201)?;
         Ok(digest)
     }
@@ -96,7 +96,7 @@ impl Book {
 
     /// Deletes a tag. Errors: the answer that was no success.
     pub(crate) fn delete_tag(&mut self, tag: &str) -> Result<(), Response> {
-        let target = format!("/v2/full/disk/manifests/{tag}");
+        let target = self.target(&format!("manifests/{tag}"));
         expect(self.client.delete(&target), 202)?;
         self.images.remove(tag);
         Ok(())
@@ -106,16 +106,16 @@ impl Book {
     pub(crate) fn delete_image(&mut self, tag: &str) -> Result<(), Response> {
         let body = self.images[tag].body.clone();
         let digest = Digest::of(Algorithm::Sha256, &body);
-        let target = format!("/v2/full/disk/manifests/{digest}");
+        let target = self.target(&format!("manifests/{digest}"));
         expect(self.client.delete(&target), 202)?;
         self.images.retain(|_, image| image.body != body);
         Ok(())
     }
 
     /// Begins a session and sends the first half of its content.
-    pub(crate) fn begin_session(&mut self, size: usize) -> Session {
-        let content = self.content(size);
-        let target = "/v2/full/disk/blobs/uploads/";
+    pub(crate) fn begin_session(&self, size: usize) -> Session {
+        let content = fresh(size);
+        let target = &self.target("blobs/uploads/");
         let begun = expect(self.client.send("POST", target, &[], &[]), 202).unwrap();
         let mut session = Session {
             target: location(&begun),
@@ -138,7 +138,7 @@ impl Book {
         let target = format!("{}{separator}digest={digest}", session.target);
         let rest = &session.content[session.content.len() / 2..];
         expect(self.client.send("PUT", &target, &[OCTETS], rest), 201)?;
-        let blob = self.client.get(&format!("/v2/full/disk/blobs/{digest}"));
+        let blob = self.client.get(&self.target(&format!("blobs/{digest}")));
         assert!(
             blob.body == session.content,
             "the session became something else"
@@ -156,7 +156,7 @@ impl Book {
 
     /// Everything acknowledged is there, byte for byte, and nothing else is listed.
     pub(crate) fn verify(&self) {
-        let list = self.client.get("/v2/full/disk/tags/list?n=100000").json();
+        let list = self.client.get(&self.target("tags/list?n=100000")).json();
         let listed: Vec<&str> = list["tags"]
             .as_array()
             .unwrap()
@@ -166,11 +166,11 @@ impl Book {
         let expected: Vec<&String> = self.images.keys().collect();
         assert_eq!(listed, expected);
         for (tag, image) in &self.images {
-            let found = self.client.get(&format!("/v2/full/disk/manifests/{tag}"));
+            let found = self.client.get(&self.target(&format!("manifests/{tag}")));
             assert_eq!(found.status, 200, "{tag}");
             assert!(found.body == image.body, "{tag} has other bytes");
             for digest in &image.blobs {
-                let blob = self.client.get(&format!("/v2/full/disk/blobs/{digest}"));
+                let blob = self.client.get(&self.target(&format!("blobs/{digest}")));
                 assert_eq!(blob.status, 200, "{tag}: {digest}");
                 assert_eq!(Digest::of(digest.algorithm(), &blob.body), *digest, "{tag}");
             }
@@ -181,6 +181,12 @@ impl Book {
     pub(crate) fn len(&self) -> usize {
         self.images.len()
     }
+}
+
+/// Bytes that nothing else has.
+fn fresh(size: usize) -> Vec<u8> {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    content(NEXT.fetch_add(1, Ordering::Relaxed), size)
 }
 
 fn expect(response: Response, status: u16) -> Result<Response, Response> {
