@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Looks up random tags of a registry that fill.py filled, each once, so that memory cannot answer.
 
-    lookups.py HOST:PORT USER:PASSWORD MANIFESTS REPOSITORIES [LOOK-UPS]
+    lookups.py HOST:PORT USER:PASSWORD MANIFESTS REPOSITORIES [LOOK-UPS [SEED]]
 
 Prints the median and the 99th percentile of the time to the whole answer, in microseconds.
 """
@@ -18,7 +18,7 @@ count = int(sys.argv[5]) if len(sys.argv) > 5 else 5000
 each = manifests // repositories
 s = socket.create_connection((host, int(port)))
 s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-random.seed(7)
+random.seed(int(sys.argv[6]) if len(sys.argv) > 6 else 7)
 picks = random.sample(range(repositories * each), min(count, repositories * each))
 times = []
 for pick in picks:

@@ -87,7 +87,7 @@ impl Refusal {
     pub(crate) fn internal() -> Self {
         Self::with(
             StatusCode::INTERNAL_SERVER_ERROR,
-            ErrorCode::Unsupported,
+            ErrorCode::Unknown,
             "internal error; the registry's log has more under the request id",
             None,
         )

@@ -16,6 +16,7 @@ use lazuli_wire::oci::{Digest, RepositoryName};
 use quick_cache::sync::Cache as Store;
 
 use crate::cache::Change;
+use crate::operations::{self, Operation};
 use crate::{Error, Registry, Result, metering, repositories};
 
 /// Most files kept open for reading.
@@ -211,9 +212,14 @@ impl Registry {
         &self,
         access: &RepositoryAccess<Delete>,
         digest: &Digest,
+        request_id: &Arc<str>,
     ) -> Result<()> {
         let registry = access.registry().get();
         let name = access.repository().clone();
+        let context = self
+            .inner
+            .log
+            .context(&Arc::from(access.principal().key()), request_id);
         let (this, digest) = (self.clone(), *digest);
         self.to_the_end(async move {
             let fence = this.inner.cache.close(registry, Some(&name));
@@ -224,10 +230,21 @@ impl Registry {
                 .write(move |tx| {
                     let repository =
                         repositories::sql::find(tx, registry, &name)?.ok_or(Error::NameUnknown)?;
-                    unlink(tx, registry, repository, &digest, now)
+                    unlink(tx, registry, repository, &digest, now)?;
+                    let operation = Operation::DeleteBlob { digest };
+                    operations::append(
+                        tx,
+                        &context,
+                        registry,
+                        Some(name.as_str()),
+                        &operation,
+                        None,
+                    )?;
+                    Ok(())
                 })
                 .await;
             fence.open(&[Change::Blob(digest)]);
+            this.inner.log.committed();
             result
         })
         .await
@@ -263,6 +280,15 @@ impl Registry {
     ) -> Result<bool> {
         if target.registry() != source.registry() {
             return Ok(false);
+        }
+        // A blob whose bytes are gone is not mounted: the client then pushes it, which heals it.
+        match self.blob(source, digest).await {
+            Ok(blob) => match self.blob_bytes(&blob).await {
+                Err(Error::Damaged) => return Ok(false),
+                other => drop(other?),
+            },
+            Err(Error::NameUnknown | Error::BlobUnknown) => return Ok(false),
+            Err(error) => return Err(error),
         }
         let registry = target.registry().get();
         let (target, source) = (target.repository().clone(), source.repository().clone());

@@ -106,6 +106,11 @@ pub enum Operation {
         /// The removed tag.
         tag: Tag,
     },
+    /// A blob was taken out of a repository by hand.
+    DeleteBlob {
+        /// The blob.
+        digest: Digest,
+    },
     /// A repository was deleted with everything the delete saw in it.
     DeleteRepository {
         /// The dots of all its manifests.
@@ -129,6 +134,7 @@ impl Operation {
             Self::PutManifest { .. } => "put-manifest",
             Self::DeleteManifest { .. } => "delete-manifest",
             Self::Untag { .. } => "untag",
+            Self::DeleteBlob { .. } => "delete-blob",
             Self::DeleteRepository { .. } => "delete-repository",
             Self::Setting { .. } => "setting",
         }
@@ -141,7 +147,7 @@ impl Operation {
             Self::DeleteManifest { observed, .. } | Self::DeleteRepository { observed, .. } => {
                 observed
             }
-            Self::Untag { .. } | Self::Setting { .. } => &[],
+            Self::Untag { .. } | Self::DeleteBlob { .. } | Self::Setting { .. } => &[],
         }
     }
 }

@@ -98,7 +98,11 @@ async fn adds_up(f: &Fixture, seed: u64) {
                     .await
                     .unwrap(),
             ),
-            5 => drop(f.registry.delete_blob(&delete(name), &digest).await),
+            5 => drop(
+                f.registry
+                    .delete_blob(&delete(name), &digest, &"r".into())
+                    .await,
+            ),
             6 => drop(gc.run_once().await.unwrap()),
             _ => {
                 // Also no time at all: deleted and pushed again in the same microsecond.

@@ -151,7 +151,8 @@ pub(super) async fn delete(
     access: &RepositoryAccess<Delete>,
     digest: &Digest,
 ) -> Answer {
-    let deleted = task.api.registry.delete_blob(access, digest).await;
+    let (registry, id) = (&task.api.registry, task.request_id());
+    let deleted = registry.delete_blob(access, digest, &id).await;
     deleted.map_err(|error| task.refusal(&error))?;
     let mut response = respond(StatusCode::ACCEPTED);
     response.headers_mut().insert(REMAINING_CALLS, PLENTY);

@@ -50,6 +50,7 @@ pub(super) fn encode(operation: &Operation) -> String {
             out
         }
         Operation::Untag { tag } => format!(r#"{{"tag":"{}"}}"#, tag.as_str()),
+        Operation::DeleteBlob { digest } => format!(r#"{{"digest":"{digest}"}}"#),
         Operation::DeleteRepository { tags, .. } => {
             let mut out = String::from(r#"{"tags":"#);
             push_list(&mut out, tags.iter().map(Tag::as_str));
@@ -111,6 +112,9 @@ pub(super) fn decode(
         },
         "untag" => Operation::Untag {
             tag: tag(fields.get("tag").unwrap_or(&Value::Null))?,
+        },
+        "delete-blob" => Operation::DeleteBlob {
+            digest: digest(fields.get("digest"))?,
         },
         "delete-repository" => Operation::DeleteRepository {
             observed,

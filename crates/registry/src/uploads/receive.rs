@@ -108,7 +108,8 @@ impl<'a> Receiver<'a> {
         let Target::Memory(content) = &mut self.target else {
             return Ok(());
         };
-        let content = std::mem::take(content);
+        // A copy: should the store refuse, what was acknowledged stays where it is.
+        let content = content.clone();
         let mut writer = self
             .registry
             .inner

@@ -220,7 +220,10 @@ async fn a_mounted_blob_outlives_its_source(f: Fixture) {
 async fn a_blob_deleted_by_hand_is_freed_after_its_lease(f: Fixture) {
     let gc = gc(&f).await;
     let digest = push_blob(&f.registry, "a", &large("x")).await;
-    f.registry.delete_blob(&delete("a"), &digest).await.unwrap();
+    f.registry
+        .delete_blob(&delete("a"), &digest, &"r".into())
+        .await
+        .unwrap();
     assert_eq!(run(&gc).await.deleted, 0);
     for _ in 0..2 {
         f.clock.advance(HOUR);

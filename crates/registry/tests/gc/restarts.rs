@@ -35,7 +35,7 @@ async fn after_a_power_failure_nothing_goes_before_a_whole_lease_has_passed(f: F
     let digest = push_blob(&f.registry, "a", &large("x")).await;
     let condemned = push_blob(&f.registry, "b", &large("y")).await;
     f.registry
-        .delete_blob(&delete("b"), &condemned)
+        .delete_blob(&delete("b"), &condemned, &"r".into())
         .await
         .unwrap();
     f.clock.advance(10 * HOUR);

@@ -191,7 +191,7 @@ impl World {
         }
         match self
             .registry
-            .delete_blob(&delete(name), &digest(index))
+            .delete_blob(&delete(name), &digest(index), &"r".into())
             .await
         {
             Ok(()) => drop(self.leases.remove(&(name, index))),

@@ -39,6 +39,7 @@ async fn operations_come_back_as_they_were_appended(f: Fixture) {
             tags: vec![tag.clone(), tag.clone()],
         },
         Operation::Untag { tag: tag.clone() },
+        Operation::DeleteBlob { digest },
         Operation::DeleteRepository {
             observed: Vec::new(),
             tags: Vec::new(),

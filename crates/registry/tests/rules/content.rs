@@ -320,7 +320,10 @@ async fn a_mount_needs_a_source_that_holds_the_blob(f: Fixture) {
             .unwrap()
     );
     assert!(f.registry.blob(&pull("b"), &digest).await.is_ok());
-    f.registry.delete_blob(&delete("a"), &digest).await.unwrap();
+    f.registry
+        .delete_blob(&delete("a"), &digest, &"r".into())
+        .await
+        .unwrap();
     assert!(matches!(
         f.registry.blob(&pull("a"), &digest).await,
         Err(Error::BlobUnknown)
@@ -330,7 +333,9 @@ async fn a_mount_needs_a_source_that_holds_the_blob(f: Fixture) {
         "the other repository keeps its blob"
     );
     assert!(matches!(
-        f.registry.delete_blob(&delete("a"), &digest).await,
+        f.registry
+            .delete_blob(&delete("a"), &digest, &"r".into())
+            .await,
         Err(Error::BlobUnknown)
     ));
 }
@@ -348,6 +353,26 @@ async fn a_head_renews_the_lease_once_per_half_lease(f: Fixture) {
     f.registry.affirm_blob(&pull("a"), &digest).await.unwrap();
     f.registry.affirm_blob(&pull("a"), &digest).await.unwrap();
     assert_eq!(f.db.stats().transactions, before + 1);
+}
+
+async fn a_blob_whose_bytes_are_gone_is_not_mounted(f: Fixture) {
+    use lazuli_blobs::BlobStore as _;
+    let digest = push_blob(&f.registry, "a", &[5; 9000]).await;
+    let mut lister = f.store.list();
+    while let Some(batch) = lister.next().await.unwrap() {
+        for entry in batch {
+            if let lazuli_blobs::Listed::Blob(entry) = entry {
+                f.store.remove(&entry.location).await.unwrap();
+            }
+        }
+    }
+    let registry = f.restarted().await;
+    assert!(
+        !registry
+            .mount_blob(&push("b"), &pull("a"), &digest)
+            .await
+            .unwrap()
+    );
 }
 
 async fn a_blob_whose_bytes_are_gone_is_unknown_until_a_push_heals_it(f: Fixture) {
@@ -410,5 +435,6 @@ on_both_engines! {
     a_mount_needs_a_source_that_holds_the_blob,
     a_head_renews_the_lease_once_per_half_lease,
     a_blob_whose_bytes_are_gone_is_unknown_until_a_push_heals_it,
+    a_blob_whose_bytes_are_gone_is_not_mounted,
     a_push_may_demand_what_the_tag_names_now,
 }

@@ -92,7 +92,7 @@ settings! {
     /// Upload sessions.
     uploads "uploads." Uploads {
         /// A session in which nothing happened for this long is removed with its bytes.
-        expiry: Period = "7d" in "1s" ..= "365d";
+        expiry: Period = "1d" in "1s" ..= "365d";
     }
 
     /// Protection of what clients were told exists.

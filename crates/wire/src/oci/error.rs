@@ -44,11 +44,13 @@ pub enum ErrorCode {
     PaginationNumberInvalid,
     /// `MANIFEST_UNVERIFIED`
     ManifestUnverified,
+    /// `UNKNOWN`: a fault of the registry
+    Unknown,
 }
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::BlobUnknown,
         Self::BlobUploadInvalid,
         Self::BlobUploadUnknown,
@@ -68,6 +70,7 @@ impl ErrorCode {
         Self::RangeInvalid,
         Self::PaginationNumberInvalid,
         Self::ManifestUnverified,
+        Self::Unknown,
     ];
 
     /// The code as it is written in the body.
@@ -115,6 +118,10 @@ impl ErrorCode {
             Self::ManifestUnverified => (
                 "MANIFEST_UNVERIFIED",
                 "manifest failed signature verification",
+            ),
+            Self::Unknown => (
+                "UNKNOWN",
+                "the registry failed; try again or ask its operator",
             ),
         }
     }
