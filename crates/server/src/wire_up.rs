@@ -101,6 +101,44 @@ pub(crate) async fn open_identity_beside(
     Ok(identity)
 }
 
+/// A database server can be reached from anywhere, blobs are in one data folder: refuses a database whose blobs are in
+/// another one, where every blob would seem lost. `path` names this folder; it is made when the database is new.
+async fn check_store(db: &Db, path: &Path) -> anyhow::Result<()> {
+    let ours = match std::fs::read_to_string(path) {
+        Ok(text) => Some(text.trim().to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let fresh = format!(
+        "{:016x}",
+        getrandom::u64().context("the system gave no random bytes")?
+    );
+    let offered = ours.clone().unwrap_or(fresh);
+    let claim = offered.clone();
+    let theirs = db
+        .write(move |tx| {
+            tx.execute(
+                "INSERT INTO settings (name, value) VALUES ('blob_store', ?1) ON CONFLICT DO NOTHING",
+                params![claim.as_str()],
+            )?;
+            tx.query_one("SELECT value FROM settings WHERE name = 'blob_store'", params![], |row| {
+                row.get_string(0)
+            })
+        })
+        .await?;
+    if theirs.as_deref() != Some(offered.as_str()) {
+        anyhow::bail!(
+            "the blobs of this database are in another data folder: start lazuli with that folder. \
+             Two servers cannot share a database while blobs are on local disks; a moved folder needs its file store-id"
+        );
+    }
+    if ours.is_none() {
+        std::fs::write(path, format!("{offered}\n"))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
 /// Opens the blob store and the registry.
 pub(crate) async fn open_registry(
     settings: &Settings,
@@ -117,6 +155,9 @@ pub(crate) async fn open_registry(
         },
     )
     .with_context(|| format!("cannot open the blob store in {}", folder.display()))?;
+    if db.engine() != "sqlite" {
+        check_store(db, &folder.join("store-id")).await?;
+    }
     let options = lazuli_registry::Options {
         origin: origin(db).await?,
         session_key: derive(master_key, "upload sessions"),
