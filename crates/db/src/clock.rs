@@ -4,6 +4,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// A source of time. Durations and expiries must use it, never the system's clock, so that tests can move it and a
 /// wall clock that jumps back cannot shorten a lease or revive a token.
 pub trait Clock: Send + Sync {
@@ -14,11 +16,12 @@ pub trait Clock: Send + Sync {
     fn monotonic(&self) -> Duration;
 }
 
-/// The system's time: the wall clock read once at the start, moved on by the monotonic clock.
+/// The system's time: the wall clock read once at the start, moved on by a clock that never goes back and goes on while
+/// the machine is suspended.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemClock {
     wall_us: i64,
-    start: Instant,
+    start: Duration,
 }
 
 impl SystemClock {
@@ -30,7 +33,7 @@ impl SystemClock {
             .unwrap_or_default();
         Self {
             wall_us: micros(wall),
-            start: Instant::now(),
+            start: since_boot(),
         }
     }
 }
@@ -43,12 +46,21 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn now_us(&self) -> i64 {
-        self.wall_us.saturating_add(micros(self.start.elapsed()))
+        self.wall_us.saturating_add(micros(self.monotonic()))
     }
 
     fn monotonic(&self) -> Duration {
-        self.start.elapsed()
+        since_boot().saturating_sub(self.start)
     }
+}
+
+/// Time since the machine was started, suspended or not.
+fn since_boot() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
 }
 
 /// A clock for tests: it moves only when told to.
