@@ -12,8 +12,14 @@ use crate::http::Client;
 /// The password servers started here have.
 pub const PASSWORD: &str = "correct-horse-battery-staple-0123456789";
 
-/// Kills the process it is given when its standard input ends: when the process that holds the other end is gone.
-const WATCHER: &str = r#"read -r _; kill -KILL "$1""#;
+/// Kills the process it is given when its standard input ends: when the process that holds the other end is gone. Then removes
+/// the folder it is given, if any.
+const WATCHER: &str = r#"
+read -r _
+kill -KILL "$1"
+sleep 0.2
+[ -z "$2" ] || rm -rf "$2"
+"#;
 
 /// A running server. Killed when dropped, and when the process that started it ends, however that ends.
 #[derive(Debug)]
@@ -194,6 +200,11 @@ impl Server {
             .map_err(|error| format!("cannot start {}: {error}", self.binary.display()))?;
         self.watcher = Command::new("/bin/sh")
             .args(["-c", WATCHER, "lazuli-watcher", &child.id().to_string()])
+            .arg(
+                self.temporary
+                    .as_ref()
+                    .map_or("".as_ref(), |folder| folder.path().as_os_str()),
+            )
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
