@@ -5,7 +5,7 @@ use crate::on_both_engines;
 use lazuli_identity::{RegistryId, testing};
 use lazuli_registry::Error;
 use lazuli_registry::listing::PageRequest;
-use lazuli_wire::oci::{Algorithm, Digest, Reference, RepositoryName, Tag};
+use lazuli_wire::oci::{Algorithm, Digest, Reference, Tag};
 
 const ALL: PageRequest<'static> = PageRequest {
     last: None,
@@ -294,114 +294,6 @@ async fn pages_of_tags_and_repositories_follow_each_other_and_see_every_write(f:
     ));
 }
 
-async fn a_mount_needs_a_source_that_holds_the_blob(f: Fixture) {
-    let digest = push_blob(&f.registry, "a", &[7; 1000]).await;
-    assert!(
-        !f.registry
-            .mount_blob(&push("b"), &pull("c"), &digest)
-            .await
-            .unwrap()
-    );
-    assert!(matches!(
-        f.registry.blob(&pull("b"), &digest).await,
-        Err(Error::NameUnknown)
-    ));
-    assert_eq!(
-        f.registry
-            .mount_candidates(&push("b"), &digest)
-            .await
-            .unwrap(),
-        [RepositoryName::parse("a").unwrap()]
-    );
-    assert!(
-        f.registry
-            .mount_blob(&push("b"), &pull("a"), &digest)
-            .await
-            .unwrap()
-    );
-    assert!(f.registry.blob(&pull("b"), &digest).await.is_ok());
-    f.registry
-        .delete_blob(&delete("a"), &digest, &"r".into())
-        .await
-        .unwrap();
-    assert!(matches!(
-        f.registry.blob(&pull("a"), &digest).await,
-        Err(Error::BlobUnknown)
-    ));
-    assert!(
-        f.registry.blob(&pull("b"), &digest).await.is_ok(),
-        "the other repository keeps its blob"
-    );
-    assert!(matches!(
-        f.registry
-            .delete_blob(&delete("a"), &digest, &"r".into())
-            .await,
-        Err(Error::BlobUnknown)
-    ));
-}
-
-async fn a_head_renews_the_lease_once_per_half_lease(f: Fixture) {
-    let digest = push_blob(&f.registry, "a", &[7; 1000]).await;
-    let before = f.db.stats().transactions;
-    f.registry.affirm_blob(&pull("a"), &digest).await.unwrap();
-    assert_eq!(
-        f.db.stats().transactions,
-        before,
-        "a fresh lease is not written again"
-    );
-    f.clock.advance(HOUR * 3 / 4);
-    f.registry.affirm_blob(&pull("a"), &digest).await.unwrap();
-    f.registry.affirm_blob(&pull("a"), &digest).await.unwrap();
-    assert_eq!(f.db.stats().transactions, before + 1);
-}
-
-async fn a_blob_whose_bytes_are_gone_is_not_mounted(f: Fixture) {
-    use lazuli_blobs::BlobStore as _;
-    let digest = push_blob(&f.registry, "a", &[5; 9000]).await;
-    let mut lister = f.store.list();
-    while let Some(batch) = lister.next().await.unwrap() {
-        for entry in batch {
-            if let lazuli_blobs::Listed::Blob(entry) = entry {
-                f.store.remove(&entry.location).await.unwrap();
-            }
-        }
-    }
-    let registry = f.restarted().await;
-    assert!(
-        !registry
-            .mount_blob(&push("b"), &pull("a"), &digest)
-            .await
-            .unwrap()
-    );
-}
-
-async fn a_blob_whose_bytes_are_gone_is_unknown_until_a_push_heals_it(f: Fixture) {
-    use lazuli_blobs::BlobStore as _;
-    let bytes = vec![3; 9000];
-    let digest = push_blob(&f.registry, "a", &bytes).await;
-    let mut lister = f.store.list();
-    while let Some(batch) = lister.next().await.unwrap() {
-        for entry in batch {
-            if let lazuli_blobs::Listed::Blob(entry) = entry {
-                f.store.remove(&entry.location).await.unwrap();
-            }
-        }
-    }
-    let registry = f.restarted().await;
-    assert!(matches!(
-        registry.affirm_blob(&pull("a"), &digest).await,
-        Err(Error::BlobUnknown)
-    ));
-    let blob = registry.blob(&pull("a"), &digest).await.unwrap();
-    assert!(matches!(
-        registry.blob_bytes(&blob).await,
-        Err(Error::Damaged)
-    ));
-    push_blob(&registry, "a", &bytes).await;
-    let blob = registry.affirm_blob(&pull("a"), &digest).await.unwrap();
-    assert!(registry.blob_bytes(&blob).await.is_ok());
-}
-
 async fn a_push_may_demand_what_the_tag_names_now(f: Fixture) {
     let (first, _) = push_image(&f.registry, "a", "v1", "x").await;
     let (second, _) = push_image(&f.registry, "a", "v2", "y").await;
@@ -432,9 +324,5 @@ on_both_engines! {
     a_deleted_manifest_takes_its_tags_and_its_referrers_with_it,
     a_manifest_that_names_absent_blobs_is_refused_and_nothing_is_stored,
     pages_of_tags_and_repositories_follow_each_other_and_see_every_write,
-    a_mount_needs_a_source_that_holds_the_blob,
-    a_head_renews_the_lease_once_per_half_lease,
-    a_blob_whose_bytes_are_gone_is_unknown_until_a_push_heals_it,
-    a_blob_whose_bytes_are_gone_is_not_mounted,
     a_push_may_demand_what_the_tag_names_now,
 }
