@@ -89,13 +89,12 @@ fn d03_n_gives_exactly_n_unless_fewer_remain() {
         )
     );
     assert_eq!(tags(&name, "?n=100").0.len(), 5);
-    for bad in ["-1", "x", "1.5", "", "99999999999999999999999"] {
+    for bad in ["-1", "x", "1.5"] {
         let response = admin().get(&format!("/v2/{name}/tags/list?n={bad}"));
-        assert!(matches!(response.status, 200 | 400), "{bad}");
-        if response.status == 400 {
-            assert_eq!(response.error_code(), "PAGINATION_NUMBER_INVALID");
-        }
+        refused(&response, 400, "PAGINATION_NUMBER_INVALID");
     }
+    // More than there can be is no mistake.
+    assert_eq!(tags(&name, "?n=99999999999999999999999").0.len(), 5);
 }
 
 #[test]
