@@ -121,15 +121,27 @@ struct Inner {
     janitor: Mutex<Janitor>,
 }
 
+/// A full disk must not keep a server from starting: pulls work, and deletes make room. Every run tries again.
+fn go_on_without_room(result: Result<()>) -> Result<()> {
+    match result {
+        Err(error @ (Error::OutOfSpace | Error::ReadOnly)) => {
+            tracing::warn!(%error, "garbage collection could not be prepared; its next run tries again");
+            Ok(())
+        }
+        other => other,
+    }
+}
+
 impl Gc {
     /// Prepares garbage collection. To be called before requests are served: it decides whether the leases in the
     /// database can be relied on.
     pub async fn open(registry: &Registry, options: Options) -> Result<Self> {
         let mut known = trust::Known::default();
-        trust::refresh(registry, &mut known).await?;
+        go_on_without_room(trust::refresh(registry, &mut known).await)?;
         if registry.inner.db.engine() == "sqlite" {
             // The file belongs to one process at a time: one that still holds the lease was killed at work.
-            Lease::take_back(&registry.inner.db, LEASE).await?;
+            let taken = Lease::take_back(&registry.inner.db, LEASE).await;
+            go_on_without_room(taken.map_err(Error::from))?;
         }
         let holder = format!("{:016x}", registry.inner.log.unique_number());
         let inner = Inner {
