@@ -74,6 +74,9 @@ impl Body {
     /// once, unless there will be a log line.
     pub(crate) fn conclude(&mut self, mut exchange: Exchange, status: u16) {
         exchange.answered(status);
+        if let Content::File(file) = &mut self.content {
+            file.send_through(exchange.connection().send_queue());
+        }
         self.connection = Some(exchange.connection().clone());
         match &self.content {
             Content::Full(bytes) if !exchange.has_note() => {

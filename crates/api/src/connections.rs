@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::limits::Limits;
+use crate::sendfile::SendQueue;
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +83,8 @@ pub(crate) struct Connection {
     request_bytes: AtomicU64,
     linger: AtomicBool,
     waker: Mutex<Option<Waker>>,
+    /// `None` under TLS, where bytes have to pass through the process.
+    send_queue: Option<Arc<SendQueue>>,
 }
 
 impl Connection {
@@ -98,12 +101,18 @@ impl Connection {
             request_bytes: AtomicU64::new(0),
             linger: AtomicBool::new(false),
             waker: Mutex::new(None),
+            send_queue: (phase != Phase::Handshake).then(Arc::default),
         }
     }
 
     /// The address of the peer: the client, or a proxy before it.
     pub(crate) fn remote(&self) -> SocketAddr {
         self.remote
+    }
+
+    /// Where pieces of files can be left for the kernel to send, if the connection is plain TCP.
+    pub(crate) fn send_queue(&self) -> Option<&Arc<SendQueue>> {
+        self.send_queue.as_ref()
     }
 
     pub(crate) fn phase(&self) -> Phase {

@@ -2,7 +2,8 @@
 //!
 //! What the page cache holds is read on the connection's own task: `preadv2` with `RWF_NOWAIT` never waits for a disk.
 //! The rest is read on a blocking thread. Measured, this takes 2 to 3 times less processor time than reading every
-//! buffer on a blocking thread, and no more than `sendfile`; and it works under TLS.
+//! buffer on a blocking thread. Where the connection can, what the page cache holds is not even read but left to
+//! `sendfile`.
 
 use std::fs::File;
 use std::future::Future;
@@ -19,12 +20,19 @@ use rustix::io::{Errno, ReadWriteFlags};
 use tokio::task::JoinHandle;
 
 use crate::pool::{BufferPool, CHUNK, Chunk, Gate};
+use crate::sendfile::{PIECE, SendQueue};
 
 /// With so much already in hand a chunk is sent rather than filled up from the disk, in bytes.
 const ENOUGH: usize = 64 << 10;
 
 /// How far ahead of a read from the disk the kernel is asked to read on, in bytes.
 const READ_AHEAD: u64 = 4 << 20;
+
+/// From so much on `sendfile` takes less time than reading, in bytes.
+const WORTH_SENDING: u64 = 32 << 10;
+
+/// Distance of the bytes by which it is judged whether a piece of a file is in memory.
+const PROBE_STEP: usize = 64 << 10;
 
 /// A range of a file, on its way to a client.
 #[derive(Debug)]
@@ -34,6 +42,7 @@ pub(crate) struct FileBody {
     end: u64,
     pool: BufferPool,
     gate: Arc<Gate>,
+    send_queue: Option<Arc<SendQueue>>,
     reading: Option<JoinHandle<io::Result<Chunk>>>,
     /// The file system does not know reads that never wait.
     always_waits: bool,
@@ -48,9 +57,16 @@ impl FileBody {
             end: end.max(offset),
             pool: pool.clone(),
             gate: Arc::default(),
+            send_queue: None,
             reading: None,
             always_waits: false,
         }
+    }
+
+    /// Leaves to `sendfile` what is in memory. The chunks may then be stand-ins for what the queue sends: they must
+    /// go to the connection of the queue, whole and in order.
+    pub(crate) fn send_through(&mut self, queue: Option<&Arc<SendQueue>>) {
+        self.send_queue = queue.cloned();
     }
 
     /// Bytes still to come.
@@ -72,6 +88,10 @@ impl FileBody {
         if !self.gate.poll_open(cx) {
             return Poll::Pending;
         }
+        if let Some(stand_in) = self.stand_in() {
+            self.offset += stand_in.len() as u64;
+            return Poll::Ready(Some(Ok(stand_in)));
+        }
         let wanted = self.remaining().min(CHUNK as u64) as usize;
         let mut chunk = self.pool.take(wanted, &self.gate);
         let have = match self.read_now(chunk.space()) {
@@ -87,12 +107,42 @@ impl FileBody {
         self.poll_chunk(cx)
     }
 
+    /// Leaves the next piece to `sendfile`, unless it is short or the disk would have to be waited for.
+    fn stand_in(&mut self) -> Option<Bytes> {
+        let queue = self.send_queue.clone()?;
+        if self.remaining() < WORTH_SENDING {
+            return None;
+        }
+        let wanted = self.remaining().min(PIECE as u64) as usize;
+        let mut length = 0;
+        while length < wanted && self.is_in_memory(length) {
+            length = (length + PROBE_STEP).min(wanted);
+        }
+        if length == wanted && !self.is_in_memory(wanted - 1) {
+            length = (wanted - 1) / PROBE_STEP * PROBE_STEP;
+        }
+        (length > 0).then(|| queue.push(&self.file, self.offset, length))
+    }
+
+    /// Whether the byte so far ahead is there and can be had without waiting.
+    fn is_in_memory(&mut self, ahead: usize) -> bool {
+        let mut byte = [0];
+        matches!(
+            self.read_now_at(&mut byte, self.offset + ahead as u64),
+            Ok(1)
+        )
+    }
+
     /// Reads what is in memory; zero when nothing is.
     fn read_now(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        self.read_now_at(space, self.offset)
+    }
+
+    fn read_now_at(&mut self, space: &mut [u8], offset: u64) -> io::Result<usize> {
         while !self.always_waits {
             let mut slices = [IoSliceMut::new(space)];
             let flags = ReadWriteFlags::NOWAIT;
-            match rustix::io::preadv2(&self.file, &mut slices, self.offset, flags) {
+            match rustix::io::preadv2(&self.file, &mut slices, offset, flags) {
                 Ok(count) => return Ok(count),
                 Err(Errno::AGAIN) => return Ok(0),
                 Err(Errno::INTR) => {}

@@ -23,6 +23,7 @@ mod pool;
 mod rate;
 mod request_id;
 mod resolver;
+mod sendfile;
 mod server;
 mod service;
 mod stream;

@@ -20,6 +20,7 @@ use crate::connections::{Membership, Phase, order};
 use crate::metrics::ConnectionFault;
 use crate::pool::CHUNK;
 use crate::resolver::Scheme;
+use crate::sendfile::SendingStream;
 use crate::service::{App, Client, ConnectionService, Shell};
 use crate::stream::{Seen, Watched};
 use crate::tls::Tls;
@@ -159,6 +160,8 @@ impl<A: App> Acceptor<A> {
         let shell = self.shell.clone();
         match self.tls.clone() {
             None => {
+                let queue = connection.send_queue().cloned().unwrap_or_default();
+                let stream = SendingStream::new(stream, queue);
                 let stream = Watched::new(stream, connection, seen);
                 let serving = serve_connection(stream, service, shell.clone());
                 tokio::spawn(Supervised::new(serving, membership, shell));

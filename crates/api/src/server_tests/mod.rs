@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::io::Write as _;
+use std::sync::LazyLock;
 
 use http::{Response, StatusCode};
 use tokio::sync::oneshot;
@@ -22,6 +23,10 @@ use crate::service::{Received, Step};
 
 const LARGE: usize = 24 << 20;
 
+/// What is in the file: no zeroes for long, no short period.
+static CONTENT: LazyLock<Vec<u8>> =
+    LazyLock::new(|| (0..LARGE).map(|i| (i * 7 + i / 251) as u8).collect());
+
 struct TestApp {
     file: Arc<std::fs::File>,
     pool: BufferPool,
@@ -35,6 +40,12 @@ impl App for TestApp {
             "/now" => Step::Done(Response::new(Body::full("hello"))),
             "/file" => {
                 let body = FileBody::new(self.file.clone(), 0, LARGE as u64, &self.pool);
+                Step::Done(Response::new(Body::file(body)))
+            }
+            path if path.starts_with("/part/") => {
+                let mut ends = path.split('/').skip(2).map(|end| end.parse().unwrap());
+                let (start, end) = (ends.next().unwrap(), ends.next().unwrap());
+                let body = FileBody::new(self.file.clone(), start, end, &self.pool);
                 Step::Done(Response::new(Body::file(body)))
             }
             _ => Step::Later(()),
@@ -68,6 +79,7 @@ impl App for TestApp {
 struct Running {
     address: SocketAddr,
     shell: Arc<Shell>,
+    file: Arc<std::fs::File>,
     stop: Option<oneshot::Sender<()>>,
     task: tokio::task::JoinHandle<Ended>,
 }
@@ -78,9 +90,10 @@ fn start(limits: Limits) -> Running {
 
 fn start_with(limits: Limits, tls: Option<Tls>) -> Running {
     let mut file = tempfile::tempfile().unwrap();
-    file.write_all(&vec![7; LARGE]).unwrap();
+    file.write_all(&CONTENT).unwrap();
+    let file = Arc::new(file);
     let app = Arc::new(TestApp {
-        file: Arc::new(file),
+        file: file.clone(),
         pool: BufferPool::default(),
     });
     let shell = Arc::new(Shell {
@@ -111,6 +124,7 @@ fn start_with(limits: Limits, tls: Option<Tls>) -> Running {
     Running {
         address,
         shell,
+        file,
         stop: Some(stop),
         task: tokio::spawn(serving),
     }
@@ -181,3 +195,4 @@ fn status(answer: &str) -> &str {
 
 mod hostile;
 mod orderly;
+mod sending;
