@@ -60,7 +60,7 @@ fn reference(binary: &Path, name: &str) -> Result<String> {
     Cmd::new(binary).args(["config", "--reference", name]).run()
 }
 
-/// The generated documents that are not what [`write`] would write.
+/// The generated documents that are not what [`write()`] would write.
 pub(crate) fn check() -> Result<Vec<String>> {
     let current = fs::read_to_string(workspace::root().join(COMPATIBILITY)).unwrap_or_default();
     let wanted = compatibility(&read_versions()?)?;

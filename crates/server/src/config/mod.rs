@@ -2,6 +2,10 @@
 //! Precedence: flag, then environment, then file, then default. What no key knows is refused.
 
 mod key;
+#[allow(
+    rustdoc::bare_urls,
+    reason = "its comments are the help texts, which are not Markdown"
+)]
 mod keys;
 mod kinds;
 mod print;
