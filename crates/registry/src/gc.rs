@@ -11,7 +11,7 @@
 //!
 //! Every step works in small transactions that check again what they found, so it may stop anywhere and be done by any
 //! number of nodes; the lease `gc` only saves work. Leases of digests are written relaxed, so after a crash of the
-//! machine nothing is unlinked or deleted for the time of one lease ([`trust`]).
+//! machine nothing is unlinked or deleted for the time of one lease (`gc/trust.rs`).
 
 mod janitor;
 pub(crate) mod sql;
