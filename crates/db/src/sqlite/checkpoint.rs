@@ -18,9 +18,9 @@ use crate::faults::{Fault, FaultPoint, Faults};
 use crate::stats::Counters;
 use crate::{Error, Result};
 
-/// Pages in the log at which the checkpointer begins (16 MiB).
-pub(super) const SOON: u64 = 4096;
-/// Pages in the log at which the writer itself catches up (48 MiB).
+/// Pages in the log at which the checkpointer begins (4 MiB).
+pub(super) const SOON: u64 = 1024;
+/// Pages in the log at which the writer itself catches up (12 MiB), so that the log begins again.
 pub(super) const AT_ONCE: u64 = 3 * SOON;
 const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 /// How long writing stands still for readers that are in the log.

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
@@ -48,6 +48,34 @@ pub(super) fn prepare(path: &Path, network_file_system: bool) -> Result<()> {
         Ok(_) => sync_folder(path).map_err(unsuitable),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(e) => Err(unsuitable(e)),
+    }
+}
+
+/// Lengthens the write-ahead log to `size` with zeros, which SQLite takes for the end of the log. A commit that
+/// overwrites is flushed sooner than one that lengthens the file, because the file system has nothing of its own to
+/// write. If there is no room, the log stays as it is.
+pub(super) fn lengthen_log(database: &Path, size: u64) {
+    const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    let mut name = database.as_os_str().to_owned();
+    name.push("-wal");
+    let Ok(log) = OpenOptions::new().write(true).open(name) else {
+        return;
+    };
+    let Ok(before) = log.metadata().map(|found| found.len()) else {
+        return;
+    };
+    let mut end = before;
+    while end < size {
+        let piece = (size - end).min(ZEROS.len() as u64);
+        if log.write_all_at(&ZEROS[..piece as usize], end).is_err() {
+            // Leave the room to others.
+            let _ = log.set_len(before);
+            return;
+        }
+        end += piece;
+    }
+    if end > before {
+        let _ = log.sync_all();
     }
 }
 

@@ -28,6 +28,8 @@ use crate::{Error, Result, SqliteOptions, Tx, migrate, tx};
 
 /// After a checkpoint the log file is cut back to this size.
 const JOURNAL_SIZE_LIMIT: u64 = 64 << 20;
+/// The log file's size from the start: what is written before it begins again, and some more.
+const LOG_RESERVE: u64 = 13 << 20;
 
 /// What the handle needs of a running engine.
 pub(crate) struct Handle {
@@ -50,6 +52,7 @@ pub(crate) fn open(
     })?;
     // After a crash the log may hold pages that were never flushed. Copying them writes them anew.
     checkpoint::passive(&conn, &Faults::default(), counters);
+    reserve_log(&conn, &options.path);
     let pages = counters.clone();
     conn.wal_hook(Some(move |_: &mut _, count: i32| {
         pages
@@ -179,6 +182,14 @@ fn connect(options: &SqliteOptions, writing: bool) -> Result<Connection> {
         }
         other => other,
     })
+}
+
+/// Gives the log its usual size. The lock for writing keeps all others, also in other processes, from lengthening it.
+fn reserve_log(conn: &Connection, database: &Path) {
+    if conn.execute_batch("BEGIN IMMEDIATE").is_ok() {
+        files::lengthen_log(database, LOG_RESERVE);
+        let _ = conn.execute_batch("ROLLBACK");
+    }
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<()> {
