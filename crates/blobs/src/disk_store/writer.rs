@@ -1,6 +1,7 @@
 //! The receiving side: bytes are gathered into chunks; while one chunk is hashed and written on a thread that may
 //! block, the next gathers.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::sync::Arc;
@@ -233,6 +234,7 @@ impl Progress {
         claim: &Claim,
         pieces: &[Bytes],
     ) -> Result<Box<Self>, Error> {
+        yield_to_others();
         core.health.check_writable()?;
         claim.check()?;
         let file = match self.file.take() {
@@ -251,6 +253,17 @@ impl Progress {
         core.health.check(Operation::Write, outcome)?;
         self.file = Some(file);
         Ok(self)
+    }
+}
+
+/// Lets this thread stand back behind those that answer requests when the cores are busy: receiving takes long anyway.
+fn yield_to_others() {
+    /// Still about a third of the share of a thread that does not stand back.
+    const NICENESS: i32 = 5;
+    thread_local!(static DONE: Cell<bool> = const { Cell::new(false) });
+    if !DONE.replace(true) {
+        // On Linux this concerns the calling thread alone. If it is refused, nothing is lost.
+        let _ = rustix::process::setpriority_process(None, NICENESS);
     }
 }
 
