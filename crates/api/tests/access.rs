@@ -278,3 +278,22 @@ fn uploads_at_once_are_bounded() {
         201
     );
 }
+
+#[test]
+fn a_delete_with_a_precondition_deletes_nothing() {
+    let server = Server::start(ApiOptions::default());
+    let (_, digest) = server.push_image("a", "v1", "first");
+    let config = sha256(b"{}");
+    let targets = [
+        format!("/v2/a/blobs/{config}"),
+        format!("/v2/a/manifests/{digest}"),
+        "/v2/a/manifests/v1".to_owned(),
+    ];
+    for target in &targets {
+        let refused = server
+            .admin()
+            .send("DELETE", target, &[("If-Match", "\"x\"")], &[]);
+        assert_eq!(refused.status, 400, "{target}: {refused:?}");
+        assert_eq!(server.admin().head(target).status, 200, "{target}");
+    }
+}

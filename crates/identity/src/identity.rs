@@ -44,15 +44,6 @@ pub enum AuthError {
     Internal(#[from] Error),
 }
 
-/// What happens to tokens of the old keys when keys are rotated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OldTokens {
-    /// They live until they expire.
-    Expire,
-    /// They are refused from now on (elsewhere within ten seconds).
-    Revoke,
-}
-
 /// Identity of an installation. Cloning shares.
 #[derive(Clone)]
 pub struct Identity(Arc<Inner>);
@@ -60,7 +51,7 @@ pub struct Identity(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) db: Db,
     pub(crate) clock: Arc<dyn Clock>,
-    master: Arc<MasterKey>,
+    pub(crate) master: Arc<MasterKey>,
     options: IdentityOptions,
     pub(crate) states: Arc<States>,
     tokens: TokenCache,
@@ -306,7 +297,7 @@ impl Identity {
     /// Replaces one of the admin user's passwords by a generated one and returns it. It is kept nowhere else.
     ///
     /// Tokens given for the old password live until they expire, as in Azure; rotate the keys with
-    /// [`OldTokens::Revoke`] to end them. Other processes refuse the old password within ten seconds.
+    /// [`OldTokens::Revoke`](crate::OldTokens::Revoke) to end them. Other processes refuse the old password within ten seconds.
     pub async fn regenerate(
         &self,
         registry: RegistryId,
@@ -359,38 +350,6 @@ impl Identity {
             return Err(Error::UnknownRegistry(registry));
         }
         self.inner().states.reload(registry).await?;
-        Ok(())
-    }
-
-    /// Makes new signing keys. New tokens are signed with them from now on.
-    pub async fn rotate_signing_keys(
-        &self,
-        registry: RegistryId,
-        old: OldTokens,
-    ) -> Result<(), Error> {
-        let inner = self.inner();
-        let now = inner.clock.now_us();
-        let keys = install::new_keys(&inner.master, registry, now).await?;
-        let write = move |tx: &mut lazuli_db::Tx<'_>| {
-            if !store::registry_exists(tx, registry)? {
-                return Err(Error::UnknownRegistry(registry));
-            }
-            match old {
-                OldTokens::Revoke => store::delete_keys(tx, registry)?,
-                OldTokens::Expire => {
-                    for purpose in Purpose::ALL {
-                        let before = now.saturating_sub(tokens::longest_life_us(purpose));
-                        store::delete_retired_keys(tx, registry, purpose, before)?;
-                    }
-                    store::retire_keys(tx, registry, now)?;
-                }
-            }
-            keys.iter()
-                .try_for_each(|key| store::insert_key(tx, registry, key))
-                .map_err(Error::from)
-        };
-        inner.db.write(write).await?;
-        inner.states.reload(registry).await?;
         Ok(())
     }
 }

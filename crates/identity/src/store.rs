@@ -152,6 +152,28 @@ pub(crate) fn insert_key(tx: &mut Tx<'_>, registry: RegistryId, key: &KeyRow) ->
     Ok(())
 }
 
+/// When the keys that sign now were made: the oldest of them, in microseconds since the Unix epoch.
+pub(crate) fn keys_made_at(tx: &mut Tx<'_>, registry: RegistryId) -> Result<Option<i64>> {
+    let made_at = tx.query_one(
+        "SELECT min(created_at) FROM signing_keys WHERE registry_id = ?1 AND retired_at IS NULL",
+        params![registry.get()],
+        |row| row.get_i64_opt(0),
+    )?;
+    Ok(made_at.flatten())
+}
+
+/// The registries whose signing keys are from before a time.
+pub(crate) fn registries_with_keys_made_before(
+    tx: &mut Tx<'_>,
+    before: i64,
+) -> Result<Vec<RegistryId>> {
+    tx.query(
+        "SELECT registry_id FROM signing_keys WHERE retired_at IS NULL GROUP BY registry_id HAVING min(created_at) < ?1",
+        params![before],
+        |row| Ok(RegistryId::new(row.get_i64(0)?)),
+    )
+}
+
 /// Retires the keys that sign now.
 pub(crate) fn retire_keys(tx: &mut Tx<'_>, registry: RegistryId, now: i64) -> Result<()> {
     tx.execute(

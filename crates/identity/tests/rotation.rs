@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{Process, REGISTRY, basic, bearer, decode, on_both_engines};
 use lazuli_identity::{AuthError, OldTokens, REFRESH_LIFE};
 
@@ -116,6 +118,33 @@ fn revoking_ends_every_token_at_once_and_elsewhere_within_ten_seconds() {
                 .await
                 .is_ok()
         );
+    });
+}
+
+#[test]
+fn keys_are_replaced_when_they_are_old() {
+    const DAY: u64 = 24 * 60 * 60;
+    on_both_engines(async |place| {
+        let process = Process::start(&place).await;
+        let header = basic("lazuli", &process.generated_password());
+        let aged = Duration::from_secs(30 * DAY);
+        let rotate = async || {
+            let rotated = process.identity.rotate_aged_signing_keys(aged).await;
+            rotated.unwrap()
+        };
+        let before = process.token(&header, "repository:a:pull").await;
+        process.advance(29 * DAY);
+        assert_eq!(rotate().await, 0);
+        let still = process.token(&header, "repository:a:pull").await;
+        assert_eq!(decode(&before).0["kid"], decode(&still).0["kid"]);
+        process.advance(2 * DAY);
+        let old = process.token(&header, "repository:a:pull").await;
+        assert_eq!(rotate().await, 1);
+        assert_eq!(rotate().await, 0, "the new ones are young");
+        let new = process.token(&header, "repository:a:pull").await;
+        assert_ne!(decode(&old).0["kid"], decode(&new).0["kid"]);
+        assert!(process.authenticate(&bearer(&old)).await.is_ok());
+        assert!(process.authenticate(&bearer(&new)).await.is_ok());
     });
 }
 

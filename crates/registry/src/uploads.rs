@@ -169,7 +169,12 @@ impl Registry {
                 return Err(error);
             }
         };
-        check_received(request.range, size - loaded.size)?;
+        if let Err(error) = check_received(request.range, size - loaded.size) {
+            if loaded.version == 0 {
+                let _ = self.inner.store.abort(loaded.id).await;
+            }
+            return Err(error);
+        }
         let arrived = commit::Arrived {
             size,
             content,

@@ -1,5 +1,6 @@
 //! The binary `lazuli`: reads its command line, then runs one command.
 
+mod background;
 mod banner;
 mod certificates;
 mod cli;
@@ -57,6 +58,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<()> {
 async fn command(names: &[&str], matches: &ArgMatches, given: &Given) -> anyhow::Result<()> {
     match names {
         ["admin", "reset-password"] => commands::admin::reset_password(matches, given).await,
+        ["admin", "rotate-keys"] => commands::admin::rotate_keys(matches, given).await,
         ["gc", "status"] => commands::gc::status(given).await,
         ["fsck"] => commands::fsck::run(matches, given).await,
         ["gc", "run"] => commands::gc::run(given).await,

@@ -8,15 +8,14 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use lazuli_api::{Api, Ended, Listeners, Tls};
 use lazuli_db::clock::Clock;
-use lazuli_identity::FirstStart;
+use lazuli_identity::{FirstStart, Identity};
 use lazuli_registry::Registry;
 use lazuli_registry::gc::Gc;
-use lazuli_registry::operations::sequencer::{self, Sequencer};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 use tracing::field::display;
 
+use crate::background::Background;
 use crate::banner::{Admin, Banner};
 use crate::config::{Configuration, Given, Mark, Settings, absolute};
 use crate::data_folder::{DataFolder, Held, write_private};
@@ -27,8 +26,6 @@ use crate::{notify, wire_up};
 
 /// How often a made certificate is looked at while the server runs.
 const CERTIFICATE_CHECK: Duration = Duration::from_hours(12);
-/// How often counted transfers are written to the database.
-const TRANSFERS_FLUSH: Duration = Duration::from_secs(10);
 /// How long each step after the last request may take.
 const CLOSING: Duration = Duration::from_secs(10);
 
@@ -57,6 +54,7 @@ struct Server {
     signals: Signals,
     clock: Arc<dyn Clock>,
     registry: Registry,
+    identity: Identity,
     gc: Gc,
     api: Arc<Api>,
     listeners: Listeners,
@@ -135,6 +133,7 @@ impl Server {
             signals,
             clock,
             registry,
+            identity,
             gc,
             api,
             listeners,
@@ -149,7 +148,13 @@ impl Server {
         mut configuration: Configuration,
         logging: &Logging,
     ) -> anyhow::Result<()> {
-        let mut background = self.background(&configuration.settings);
+        let background = Background::start(
+            &configuration.settings,
+            &self.registry,
+            &self.identity,
+            &self.gc,
+            &self.clock,
+        );
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = lazuli_api::serve(
             self.api.clone(),
@@ -190,9 +195,6 @@ impl Server {
                     }
                 },
                 _ = certificate_check.tick() => self.reload_certificate(),
-                Some(Err(error)) = background.join_next() => {
-                    tracing::error!(%error, "work beside requests ended; restart the server");
-                }
             }
         };
         if ended == Ended::Cut {
@@ -200,28 +202,8 @@ impl Server {
                 "some transfers took longer than limits.shutdown_grace and were cut off"
             );
         }
-        background.shutdown().await;
+        background.stop().await;
         self.close().await
-    }
-
-    /// The work beside requests; it ends when the set is dropped.
-    fn background(&self, settings: &Settings) -> JoinSet<()> {
-        let mut tasks = JoinSet::new();
-        let log = self.registry.log();
-        let holder = format!("{:016x}", log.unique_number());
-        tasks.spawn(Sequencer::new(log, &holder, sequencer::Options::default()).run());
-        let (registry, clock) = (self.registry.clone(), self.clock.clone());
-        tasks.spawn(async move {
-            registry
-                .transfers()
-                .run(registry.db(), &*clock, TRANSFERS_FLUSH)
-                .await;
-        });
-        if settings.gc.enabled {
-            let gc = self.gc.clone();
-            tasks.spawn(async move { gc.run().await });
-        }
-        tasks
     }
 
     /// SIGHUP: reads the configuration again and applies what can be applied to a running server.

@@ -10,7 +10,7 @@ use lazuli_registry::blobs::{BlobBytes, StoredBlob};
 use lazuli_registry::metering::Meter;
 use lazuli_wire::oci::{Digest, ErrorCode, RangeOutcome, RepositoryName, parse_range};
 
-use super::{Answer, Task, identify, is_known, respond, value};
+use super::{Answer, Task, identify, is_known, refuse_precondition, respond, value};
 use crate::body::Body;
 use crate::errors::Refusal;
 use crate::file_body::FileBody;
@@ -151,6 +151,7 @@ pub(super) async fn delete(
     access: &RepositoryAccess<Delete>,
     digest: &Digest,
 ) -> Answer {
+    refuse_precondition(task)?;
     let (registry, id) = (&task.api.registry, task.request_id());
     let deleted = registry.delete_blob(access, digest, &id).await;
     deleted.map_err(|error| task.refusal(&error))?;

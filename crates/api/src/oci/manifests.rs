@@ -13,7 +13,7 @@ use lazuli_registry::metering::Meter;
 use lazuli_wire::oci::{Digest, ErrorCode, ManifestKind, Reference, RepositoryName, Route, Tag};
 
 use super::error::body_refusal;
-use super::{Answer, Task, identify, is_known, respond, value};
+use super::{Answer, Task, identify, is_known, refuse_precondition, respond, value};
 use crate::body::Body;
 use crate::errors::Refusal;
 use crate::headers::{CONTENT_DIGEST, PLENTY, REMAINING_CALLS};
@@ -235,14 +235,7 @@ pub(super) async fn delete(
     access: &RepositoryAccess<Delete>,
     reference: &Reference,
 ) -> Answer {
-    if task.request.parts.headers.contains_key(IF_MATCH) {
-        return Err(Refusal::with(
-            StatusCode::BAD_REQUEST,
-            ErrorCode::Unsupported,
-            "If-Match is not supported for a delete",
-            None,
-        ));
-    }
+    refuse_precondition(task)?;
     let (registry, id) = (&task.api.registry, task.request_id());
     let mut response = respond(StatusCode::ACCEPTED);
     response.headers_mut().insert(REMAINING_CALLS, PLENTY);

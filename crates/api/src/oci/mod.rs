@@ -16,7 +16,7 @@ mod uploads;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH};
+use http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, Method, Response, StatusCode};
 use lazuli_identity::{Delete, MetadataRead, Principal, Pull, Push};
 use lazuli_wire::oci::{Endpoint as OciEndpoint, ErrorCode, Permission, Route, RouteError};
@@ -296,6 +296,19 @@ fn value(text: impl Into<bytes::Bytes>) -> HeaderValue {
 fn identify(headers: &mut HeaderMap, digest_text: &bytes::Bytes, entity_tag: &bytes::Bytes) {
     headers.insert(CONTENT_DIGEST, value(digest_text.clone()));
     headers.insert(ETAG, value(entity_tag.clone()));
+}
+
+/// A deletion must not happen when its precondition is not known to hold (RFC 9110, section 13.1.1).
+fn refuse_precondition(task: &Task<'_>) -> Result<(), Refusal> {
+    if !task.request.parts.headers.contains_key(IF_MATCH) {
+        return Ok(());
+    }
+    Err(Refusal::with(
+        StatusCode::BAD_REQUEST,
+        ErrorCode::Unsupported,
+        "If-Match is not supported for a delete; send it without",
+        None,
+    ))
 }
 
 /// Whether the client has this content already (RFC 9110, section 13.1.2).

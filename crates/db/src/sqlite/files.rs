@@ -55,7 +55,7 @@ pub(super) fn prepare(path: &Path, network_file_system: bool) -> Result<()> {
 /// overwrites is flushed sooner than one that lengthens the file, because the file system has nothing of its own to
 /// write. If there is no room, the log stays as it is.
 pub(super) fn lengthen_log(database: &Path, size: u64) {
-    const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     let mut name = database.as_os_str().to_owned();
     name.push("-wal");
     let Ok(log) = OpenOptions::new().write(true).open(name) else {

@@ -1,4 +1,4 @@
-//! `lazuli admin`: the admin user's passwords. Works beside a running server.
+//! `lazuli admin`: the admin user's passwords, and the keys that sign tokens. Works beside a running server.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgMatches, Command};
-use lazuli_identity::{AdminPassword, RegistryId};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use lazuli_identity::{AdminPassword, OldTokens, RegistryId};
 
 use crate::banner::{dialled, shell_word};
 use crate::cli::{Shown, settings};
@@ -19,10 +19,20 @@ const EXAMPLES: &str = "\
 Examples:
   lazuli admin reset-password                    replace the first password
   lazuli admin reset-password --name password2   replace the second one; the first stays valid
+  lazuli admin reset-password --revoke-tokens    and end all tokens: somebody else knew the password
 
 The new password is written to the file admin-password (or admin-password2) in the data folder. If the variable \
 LAZULI_ADMIN_PASSWORD is set, it becomes the password and no file is written. A running server refuses the old \
-password within ten seconds; tokens that were given for it live until they expire.";
+password within ten seconds; tokens that were given for it live until they expire (up to four hours), unless \
+--revoke-tokens is given.";
+
+const KEYS_EXAMPLES: &str = "\
+Examples:
+  lazuli admin rotate-keys                   sign with new keys; tokens that are out live until they expire
+  lazuli admin rotate-keys --revoke-tokens   and refuse all tokens that are out: clients sign in again
+
+A running server does this by itself when the keys have the age of the setting tokens.key_lifetime. It takes new keys \
+over within ten seconds.";
 
 pub(crate) fn command() -> Command {
     let name = Arg::new("name")
@@ -31,8 +41,12 @@ pub(crate) fn command() -> Command {
         .value_parser(PossibleValuesParser::new(["password", "password2"]))
         .default_value("password")
         .help("Which of the two passwords");
+    let revoke = Arg::new("revoke-tokens")
+        .long("revoke-tokens")
+        .action(ArgAction::SetTrue)
+        .help("End all tokens that were given out, everybody's, by new signing keys");
     Command::new("admin")
-        .about("Manage the admin user")
+        .about("Manage the admin user and the keys that sign tokens")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
@@ -43,6 +57,14 @@ pub(crate) fn command() -> Command {
                 .about("Replace one of the admin user's two passwords")
                 .after_help(EXAMPLES)
                 .arg(name)
+                .arg(revoke.clone())
+                .args(settings(Shown::Folder)),
+        )
+        .subcommand(
+            Command::new("rotate-keys")
+                .about("Replace the keys that sign tokens")
+                .after_help(KEYS_EXAMPLES)
+                .arg(revoke)
                 .args(settings(Shown::Folder)),
         )
 }
@@ -88,8 +110,47 @@ pub(crate) async fn reset_password(matches: &ArgMatches, given: &Given) -> anyho
             shell_word(&path)
         )
     };
+    if matches.get_flag("revoke-tokens") {
+        identity
+            .rotate_signing_keys(RegistryId::DEFAULT, OldTokens::Revoke)
+            .await
+            .context("the password was replaced, but tokens live on; run `lazuli admin rotate-keys --revoke-tokens`")?;
+        told += "\nTokens given out so far are not valid any more.\n";
+    }
     if server.is_some() {
         told += "\nThe running server takes it over within ten seconds.\n";
+    }
+    std::io::stdout().write_all(told.as_bytes())?;
+    db.close(Duration::from_secs(10)).await?;
+    Ok(())
+}
+
+/// `lazuli admin rotate-keys`
+pub(crate) async fn rotate_keys(matches: &ArgMatches, given: &Given) -> anyhow::Result<()> {
+    let settings = Configuration::load(given)?.settings;
+    let folder = DataFolder::existing(&settings.general.data_dir)?;
+    let server = folder.check_running_server()?;
+    let clock = wire_up::clock();
+    let db = wire_up::open_database(&settings, &folder)?;
+    let identity = wire_up::open_identity_beside(&db, &clock, &folder.master_key()?).await?;
+    let (old, mut told) = if matches.get_flag("revoke-tokens") {
+        (
+            OldTokens::Revoke,
+            "Tokens are signed with new keys now. Those given out so far are not valid any more.\n"
+                .to_owned(),
+        )
+    } else {
+        (
+            OldTokens::Expire,
+            "Tokens are signed with new keys now. Those given out so far live until they expire.\n"
+                .to_owned(),
+        )
+    };
+    identity
+        .rotate_signing_keys(RegistryId::DEFAULT, old)
+        .await?;
+    if server.is_some() {
+        told += "The running server takes this over within ten seconds.\n";
     }
     std::io::stdout().write_all(told.as_bytes())?;
     db.close(Duration::from_secs(10)).await?;

@@ -70,6 +70,13 @@ settings! {
         password: Option<Secret> = "";
     }
 
+    /// The tokens that clients get for a password.
+    tokens "tokens." Tokens {
+        /// The keys that sign tokens are replaced when they are this old. Tokens that are out stay valid until they
+        /// expire. `lazuli admin rotate-keys` replaces the keys at once.
+        key_lifetime: Period = "90d" in "1d" ..= "3650d";
+    }
+
     /// Where the metadata is kept: repositories, tags, manifests, sessions.
     database "database." Database {
         /// "sqlite" is a file in the data folder; postgres://user:password@host/database is a server. Set a URL with

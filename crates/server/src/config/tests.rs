@@ -23,6 +23,7 @@ fn samples(key: &Key) -> [&'static str; 3] {
         "tls.certificate" | "tls.key" => ["/a.pem", "/b.pem", "/c.pem"],
         "domain_suffix" | "tls.names" => ["a.example", "b.example", "c.example"],
         "database.url" => ["postgres://a/x", "postgres://b/x", "postgres://c/x"],
+        "tokens.key_lifetime" => ["2d", "3d", "4d"],
         "log.level" => ["warn", "debug", "trace"],
         "metrics.access" => ["everyone", "off", "everyone"],
         "log.format" => ["json", "text", "json"],
