@@ -79,6 +79,8 @@ pub struct Api {
     pub(crate) buffers: BufferPool,
     pub(crate) uploads: Slots,
     pub(crate) body_memory: BodyMemory,
+    /// Memory for forms, which need no credentials: those who send them must not keep manifests out.
+    pub(crate) form_memory: BodyMemory,
     shell: Arc<Shell>,
     resolver: Resolver,
     health: Health,
@@ -115,6 +117,7 @@ impl Api {
             buffers: BufferPool::default(),
             uploads: Slots::new(limits.max_uploads),
             body_memory: BodyMemory::new(limits.buffered_bodies),
+            form_memory: BodyMemory::new(limits.buffered_bodies / 4),
             shell: Arc::new(shell),
             resolver: Resolver::new(options.resolver),
             rate: limits.rate.map(RateLimiter::new),

@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -168,6 +169,12 @@ pub(crate) enum BodyError {
     Incomplete(#[source] hyper::Error),
 }
 
+/// How long a body of this length may take that is kept in memory meanwhile: a slow sender holds what others need.
+fn collect_patience(length: u64) -> Duration {
+    const BYTES_PER_SECOND: u64 = 64 << 10;
+    Duration::from_secs(10 + length / BYTES_PER_SECOND)
+}
+
 /// A request body: bounded in length and in the time it may take.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
@@ -289,12 +296,20 @@ impl RequestBody {
         // Copied even when it came in one piece: that would keep the whole receive buffer alive. Room is made for
         // what was announced only as far as a small body goes, because an announcement costs the client nothing.
         let expected = self.announced.unwrap_or(0).min(64 << 10);
-        let mut all = Vec::with_capacity(expected as usize);
-        while let Some(bytes) = self.next().await {
-            all.extend_from_slice(&bytes?);
-        }
-        all.shrink_to_fit();
-        Ok(all.into())
+        let patience = collect_patience(self.announced.unwrap_or(limit));
+        let all = async {
+            let mut all = Vec::with_capacity(expected as usize);
+            while let Some(bytes) = self.next().await {
+                all.extend_from_slice(&bytes?);
+            }
+            all.shrink_to_fit();
+            Ok(all.into())
+        };
+        let outcome = tokio::time::timeout(patience, all).await;
+        outcome.unwrap_or_else(|_| {
+            self.has_stalled = true;
+            Err(BodyError::Stalled)
+        })
     }
 
     /// Reads and drops a short rest, so that the connection can be used again. False if there is more than that.

@@ -28,11 +28,13 @@ pub(crate) async fn answer(
 ) -> Result<Response<Body>, Refusal> {
     let limit = api.limits.max_form_bytes;
     let length = request.body.announced().unwrap_or(limit).min(limit);
-    let _memory = api
-        .body_memory
-        .take(length)
-        .await
-        .map_err(Refusal::overloaded)?;
+    // A request without a body waits for nobody's.
+    let _memory = if request.body.is_over() {
+        None
+    } else {
+        let memory = api.form_memory.take(length).await;
+        Some(memory.map_err(Refusal::overloaded)?)
+    };
     let body = request
         .body
         .collect(limit)

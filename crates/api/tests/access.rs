@@ -297,3 +297,40 @@ fn a_delete_with_a_precondition_deletes_nothing() {
         assert_eq!(server.admin().head(target).status, 200, "{target}");
     }
 }
+
+#[test]
+fn slow_forms_keep_neither_manifests_nor_tokens_out() {
+    let server = Server::start(ApiOptions {
+        limits: Limits {
+            buffered_bodies: 256 << 10,
+            ..Limits::default()
+        },
+        ..ApiOptions::default()
+    });
+    let head = format!(
+        "POST /oauth2/token HTTP/1.1\r\nHost: {}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: 65536\r\n\r\ng",
+        server.address
+    );
+    let slow: Vec<_> = (0..8)
+        .map(|_| {
+            let mut stream = std::net::TcpStream::connect(server.address).unwrap();
+            std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    // They hold the room for forms once a further form has to wait and is refused.
+    let is_refused = || {
+        let form = b"grant_type=password";
+        server
+            .admin()
+            .send("POST", "/oauth2/token", &[], form)
+            .status
+            == 503
+    };
+    assert!((0..1000).any(|_| is_refused()));
+    server.push_image("a", "v1", "first");
+    let token = server.admin().send("GET", "/oauth2/token", &[], &[]);
+    assert_ne!(token.status, 503, "{token:?}");
+    drop(slow);
+}
