@@ -159,9 +159,14 @@ impl Registry {
         self.check_chunk(&loaded, request.range, body)?;
         let mut receiver = Receiver::new(self, &loaded).await?;
         let outcome = receiver.receive(body).await;
-        let (size, content, hasher) = match (receiver.finish().await, outcome) {
-            (Ok(arrived), Ok(())) => arrived,
-            (Err(error), _) | (_, Err(error)) => {
+        let arrived = receiver.finish().await.and_then(|arrived| {
+            outcome?;
+            check_received(request.range, arrived.0 - loaded.size)?;
+            Ok(arrived)
+        });
+        let (size, content, hasher) = match arrived {
+            Ok(arrived) => arrived,
+            Err(error) => {
                 if loaded.version == 0 {
                     // No row leads to these bytes: they would only take space.
                     let _ = self.inner.store.abort(loaded.id).await;
@@ -169,12 +174,6 @@ impl Registry {
                 return Err(error);
             }
         };
-        if let Err(error) = check_received(request.range, size - loaded.size) {
-            if loaded.version == 0 {
-                let _ = self.inner.store.abort(loaded.id).await;
-            }
-            return Err(error);
-        }
         let arrived = commit::Arrived {
             size,
             content,
