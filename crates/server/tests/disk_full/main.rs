@@ -130,12 +130,14 @@ fn a_disk_without_a_free_byte_loses_nothing() {
         let (count, refusal) = book.push_until_refused("small", 1000);
         println!("{count} small images after the disk was full");
         is_out_of_space(&refusal);
-        is_out_of_space(&book.tag_again("before0", "new").unwrap_err());
+        // A small change may still fit into the log, which has its length from the start; the book knows which.
+        for outcome in [book.tag_again("before0", "new"), book.delete_tag("before4")] {
+            if let Err(refusal) = outcome {
+                is_out_of_space(&refusal);
+            }
+        }
         book.verify();
         book.verify_session(&session);
-        if let Err(refusal) = book.delete_tag("before4") {
-            is_out_of_space(&refusal);
-        }
         assert!(server.is_running());
 
         restart(&mut server);
