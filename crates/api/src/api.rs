@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
 use http::{HeaderMap, Method, Response};
-use lazuli_identity::{AuthError, Identity, Principal};
+use lazuli_identity::{AuthError, Identity, Origin, Principal};
 use lazuli_registry::Registry;
 use lazuli_wire::token::{Challenge, Scope};
 
@@ -21,7 +22,7 @@ use crate::limits::{BodyMemory, Limits, Slots};
 use crate::metrics::{self, Endpoint, Metrics};
 use crate::oci;
 use crate::pool::BufferPool;
-use crate::rate::{Caller, RateLimiter};
+use crate::rate::RateLimiter;
 use crate::request_id::RequestIds;
 use crate::resolver::{HostedRegistry, Resolver, ResolverOptions, Site};
 use crate::server::{self, Ended, Listeners};
@@ -81,10 +82,10 @@ pub struct Api {
     pub(crate) body_memory: BodyMemory,
     /// Memory for forms, which need no credentials: those who send them must not keep manifests out.
     pub(crate) form_memory: BodyMemory,
-    shell: Arc<Shell>,
-    resolver: Resolver,
+    pub(crate) shell: Arc<Shell>,
+    pub(crate) resolver: Resolver,
     health: Health,
-    rate: Option<RateLimiter>,
+    pub(crate) rate: Option<RateLimiter>,
     metrics: MetricsAccess,
     collectors: Vec<Collector>,
 }
@@ -116,8 +117,8 @@ impl Api {
             identity,
             buffers: BufferPool::default(),
             uploads: Slots::new(limits.max_uploads),
-            body_memory: BodyMemory::new(limits.buffered_bodies),
-            form_memory: BodyMemory::new(limits.buffered_bodies / 4),
+            body_memory: BodyMemory::new(limits.buffered_bodies, limits.max_manifest_bytes),
+            form_memory: BodyMemory::new(limits.buffered_bodies / 4, limits.max_form_bytes),
             shell: Arc::new(shell),
             resolver: Resolver::new(options.resolver),
             rate: limits.rate.map(RateLimiter::new),
@@ -156,13 +157,15 @@ impl Api {
     pub(crate) async fn principal(
         &self,
         site: &Site,
-        headers: &HeaderMap,
+        request: &Parts,
+        from: Origin,
         scope: impl FnOnce() -> Option<Scope>,
     ) -> Result<Principal, Refusal> {
+        let headers = &request.headers;
         let authorization = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
         let found = self
             .identity
-            .authenticate(site.registry, &site.login_server, authorization)
+            .authenticate(site.registry, &site.login_server, from, authorization)
             .await;
         found.map_err(|error| {
             let mut challenge = Challenge::new(site.scheme.as_str(), &site.login_server, scope());
@@ -178,43 +181,6 @@ impl Api {
                 AuthError::Malformed(_) | AuthError::WrongPassword => {}
             }
             Refusal::unauthorized(&challenge)
-        })
-    }
-
-    /// Counts a request against its caller's rate.
-    pub(crate) fn check_rate(
-        &self,
-        principal: &Principal,
-        request: &Received,
-        remote: IpAddr,
-    ) -> Result<(), Refusal> {
-        if principal.is_anonymous() {
-            return self.check_address_rate(request, remote);
-        }
-        let caller = Caller::Identity(principal.registry().get(), principal.key());
-        self.take_rate(caller)
-    }
-
-    /// Counts a request of somebody unknown, or whose credentials were refused, against the rate of its address.
-    pub(crate) fn check_address_rate(
-        &self,
-        request: &Received,
-        remote: IpAddr,
-    ) -> Result<(), Refusal> {
-        if self.rate.is_none() {
-            return Ok(());
-        }
-        let address = self.resolver.client_address(&request.parts, remote);
-        self.take_rate(Caller::Address(address))
-    }
-
-    fn take_rate(&self, caller: Caller<'_>) -> Result<(), Refusal> {
-        let Some(rate) = &self.rate else {
-            return Ok(());
-        };
-        rate.take(caller).map_err(|later| {
-            self.shell.observed.metrics.rate_limited();
-            Refusal::from(later)
         })
     }
 
@@ -241,7 +207,7 @@ impl Api {
                 token_plane::check(&request.parts)?;
                 let site = self.site(request, client)?;
                 self.check_address_rate(request, client.remote.ip())?;
-                return Ok(Step::Later(Pending::Token(site)));
+                return Ok(Step::Later(Pending::Token(site, client.remote.ip())));
             }
             _ => return Err(Refusal::no_endpoint()),
         };
@@ -312,7 +278,7 @@ impl Api {
 /// A request that has to wait.
 pub(crate) enum Pending {
     Ready,
-    Token(Arc<Site>),
+    Token(Arc<Site>, IpAddr),
     Oci(oci::Call),
 }
 
@@ -327,7 +293,7 @@ impl App for Api {
     async fn answer(&self, request: &mut Received, pending: Pending) -> Response<Body> {
         let answer = match pending {
             Pending::Ready => return self.health.ready().await,
-            Pending::Token(site) => token_plane::answer(self, request, &site).await,
+            Pending::Token(site, remote) => token_plane::answer(self, request, &site, remote).await,
             Pending::Oci(call) => oci::answer(self, request, call).await,
         };
         answer.unwrap_or_else(Refusal::into_response)

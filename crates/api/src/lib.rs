@@ -4,6 +4,7 @@
 //! registry crate and identities in the identity crate; this is the only crate besides the portal that knows status codes.
 
 mod access_log;
+mod admission;
 mod api;
 mod body;
 mod connections;

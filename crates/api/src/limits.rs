@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lazuli_identity::{Division, FairShare, Origin, Share};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bounds on what clients may take. The defaults suit one machine with a few thousand clients.
@@ -125,12 +126,10 @@ impl Slots {
     }
 }
 
-/// Memory that request bodies may fill at once.
+/// Memory that request bodies may fill at once. One origin has a part of it, so that senders who take their time
+/// keep nobody else out.
 #[derive(Debug)]
-pub(crate) struct BodyMemory {
-    free: Arc<Semaphore>,
-    units: u32,
-}
+pub(crate) struct BodyMemory(FairShare);
 
 /// What [`BodyMemory`] is counted in, in bytes.
 const UNIT: u64 = 1024;
@@ -138,27 +137,29 @@ const UNIT: u64 = 1024;
 /// Longest wait for memory to be given back.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Bodies of one origin that are in memory or wait for it.
+const QUEUE: usize = 1024;
+
+fn units(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
+}
+
 impl BodyMemory {
-    pub(crate) fn new(bytes: usize) -> Self {
-        let units = u32::try_from(bytes as u64 / UNIT)
-            .unwrap_or(u32::MAX)
-            .max(1);
-        Self {
-            free: Arc::new(Semaphore::new(units as usize)),
-            units,
-        }
+    /// So many bytes, of which one origin has a quarter, and in any case enough for its `largest` body.
+    pub(crate) fn new(bytes: usize, largest: u64) -> Self {
+        let all = units(bytes as u64);
+        Self(FairShare::new(Division {
+            all,
+            each: (all / 4).max(units(largest)),
+            queue: QUEUE,
+            patience: PATIENCE,
+        }))
     }
 
     /// Memory for a body of up to `bytes`, given back when dropped. Waits a little while others hold it.
-    pub(crate) async fn take(&self, bytes: u64) -> Result<OwnedSemaphorePermit, TryLater> {
-        let units = u32::try_from(bytes.div_ceil(UNIT))
-            .unwrap_or(u32::MAX)
-            .clamp(1, self.units);
-        let wait = self.free.clone().acquire_many_owned(units);
-        match tokio::time::timeout(PATIENCE, wait).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => Err(TryLater { after: 2 }),
-        }
+    pub(crate) async fn take(&self, from: Origin, bytes: u64) -> Result<Share, TryLater> {
+        let share = self.0.take(from, units(bytes)).await;
+        share.map_err(|_| TryLater { after: 2 })
     }
 }
 
@@ -179,18 +180,21 @@ mod tests {
 
     #[tokio::test]
     async fn body_memory_waits_for_its_return() {
-        let memory = Arc::new(BodyMemory::new(10 << 10));
-        let most = memory.take(9 << 10).await.unwrap();
+        let memory = Arc::new(BodyMemory::new(40 << 10, 5 << 10));
+        let most = memory.take(Origin::LOCAL, 9 << 10).await.unwrap();
         let waiting = tokio::spawn({
             let memory = memory.clone();
-            async move { memory.take(4 << 10).await.is_ok() }
+            async move { memory.take(Origin::LOCAL, 4 << 10).await.is_ok() }
         });
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert!(!waiting.is_finished());
+        // Others have theirs meanwhile.
+        let other = Origin::of("10.0.0.1".parse().unwrap());
+        assert!(memory.take(other, 10 << 10).await.is_ok());
         drop(most);
         assert!(waiting.await.unwrap());
-        // More than there is: all of it, rather than never.
-        assert!(memory.take(1 << 40).await.is_ok());
+        // More than there is: all that one may have, rather than never.
+        assert!(memory.take(Origin::LOCAL, 1 << 40).await.is_ok());
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 
+use lazuli_identity::Origin;
 use tokio::time::Instant;
 
 use crate::limits::{Rate, TryLater};
@@ -14,8 +14,8 @@ use crate::limits::{Rate, TryLater};
 pub(crate) enum Caller<'a> {
     /// A verified identity of a registry: by its stable key, so that all its connections share.
     Identity(i64, &'a str),
-    /// Nobody in particular, at an address.
-    Address(IpAddr),
+    /// Nobody in particular, from somewhere.
+    Origin(Origin),
 }
 
 /// Most callers remembered at once. When full, those who could not be limited anyway are forgotten first.
@@ -54,7 +54,7 @@ impl RateLimiter {
     }
 
     fn take_at(&self, caller: Caller<'_>, now: Instant) -> Result<(), TryLater> {
-        let key = self.hasher.hash_one(network(caller));
+        let key = self.hasher.hash_one(caller);
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= MOST && !buckets.contains_key(&key) {
             self.forget(&mut buckets, now);
@@ -86,17 +86,6 @@ impl RateLimiter {
             // Everybody is busy: better to start over than to grow or to refuse newcomers.
             buckets.clear();
         }
-    }
-}
-
-/// One client commonly has a whole /64 of IPv6 addresses.
-fn network(caller: Caller<'_>) -> Caller<'_> {
-    match caller {
-        Caller::Address(IpAddr::V6(address)) => match address.to_ipv4_mapped() {
-            Some(v4) => Caller::Address(v4.into()),
-            None => Caller::Address(Ipv6Addr::from(u128::from(address) >> 64 << 64).into()),
-        },
-        other => other,
     }
 }
 
@@ -133,7 +122,7 @@ mod tests {
     fn addresses_of_one_network_share() {
         let limiter = limiter();
         let now = Instant::now();
-        let caller = |text: &str| Caller::Address(text.parse().unwrap());
+        let caller = |text: &str| Caller::Origin(Origin::of(text.parse().unwrap()));
         for address in ["2001:db8::1", "2001:db8::2", "2001:db8::3"] {
             assert!(limiter.take_at(caller(address), now).is_ok());
         }
@@ -150,7 +139,7 @@ mod tests {
         let limiter = limiter();
         let now = Instant::now();
         for address in 0..MOST as u32 + 100 {
-            let caller = Caller::Address(std::net::Ipv4Addr::from(address).into());
+            let caller = Caller::Origin(Origin::of(std::net::Ipv4Addr::from(address).into()));
             // Each comes a little later, so earlier ones have a full bucket again when room is needed.
             let at = now + Duration::from_micros(u64::from(address));
             limiter.take_at(caller, at).unwrap();

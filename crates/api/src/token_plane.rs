@@ -1,5 +1,7 @@
 //! Leads requests to the token plane: its bodies are small and read whole before it sees them.
 
+use std::net::IpAddr;
+
 use http::request::Parts;
 use http::{Request, Response};
 use lazuli_wire::token::{Route, RouteError};
@@ -25,14 +27,16 @@ pub(crate) async fn answer(
     api: &Api,
     request: &mut Received,
     site: &Site,
+    remote: IpAddr,
 ) -> Result<Response<Body>, Refusal> {
+    let from = api.origin(&request.parts, remote);
     let limit = api.limits.max_form_bytes;
     let length = request.body.announced().unwrap_or(limit).min(limit);
     // A request without a body waits for nobody's.
     let _memory = if request.body.is_over() {
         None
     } else {
-        let memory = api.form_memory.take(length).await;
+        let memory = api.form_memory.take(from, length).await;
         Some(memory.map_err(Refusal::overloaded)?)
     };
     let body = request
@@ -44,6 +48,13 @@ pub(crate) async fn answer(
     *inner.method_mut() = request.parts.method.clone();
     *inner.uri_mut() = request.parts.uri.clone();
     *inner.headers_mut() = std::mem::take(&mut request.parts.headers);
-    let response = token::handle(&api.identity, site.registry, &site.login_server, inner).await;
+    let response = token::handle(
+        &api.identity,
+        site.registry,
+        &site.login_server,
+        from,
+        inner,
+    )
+    .await;
     Ok(response.map(Body::full))
 }

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::access::{CatalogAccess, Denied, RepositoryAccess, decide};
 use crate::error::Error;
+use crate::fair::Origin;
 use crate::header::{self, Authorization};
 use crate::install::{self, FirstStart, IdentityOptions};
 use crate::jwt;
@@ -150,11 +151,13 @@ impl Identity {
     }
 
     /// Who sends a request with this `Authorization` header to a login server. Without a header: nobody in
-    /// particular. Bad credentials never make an anonymous caller.
+    /// particular. Bad credentials never make an anonymous caller. `from`: where the request comes from, because
+    /// comparing passwords is work that is divided between clients.
     pub async fn authenticate(
         &self,
         registry: RegistryId,
         service: &str,
+        from: Origin,
         authorization: Option<&[u8]>,
     ) -> Result<Principal, AuthError> {
         let state = self.inner().states.get(registry).await?;
@@ -167,7 +170,7 @@ impl Identity {
                 self.verify(&state, service, Purpose::Access, token).await
             }
             Authorization::Basic { user, password } => {
-                self.sign_in(&state, service, user, password).await
+                self.sign_in(&state, service, from, user, password).await
             }
         }
     }
@@ -177,6 +180,7 @@ impl Identity {
         &self,
         state: &Arc<RegistryState>,
         service: &str,
+        from: Origin,
         user: &str,
         password: &str,
     ) -> Result<Principal, AuthError> {
@@ -195,7 +199,7 @@ impl Identity {
         match self
             .inner()
             .log_ins
-            .compare(state, user, password, now)
+            .compare(state, from, user, password, now)
             .await?
         {
             LogIn::Accepted(principal) => Ok(principal),

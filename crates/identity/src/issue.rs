@@ -8,6 +8,7 @@ use lazuli_wire::token::{
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::fair::Origin;
 use crate::identity::{AuthError, Identity};
 use crate::jwt;
 use crate::keys::{Purpose, SigningKey};
@@ -69,10 +70,13 @@ impl Identity {
     /// A refresh token comes with it when the request asks for one (`offline`), and either was made with a refresh
     /// token or has the password in its form. Not for a password in a Basic header: `docker login` asks for it on every
     /// log-in, would keep it in place of the password, and be logged out after three hours.
+    ///
+    /// `from`: see [`Self::authenticate`].
     pub async fn issue_token(
         &self,
         registry: RegistryId,
         service: &str,
+        from: Origin,
         authorization: Option<&[u8]>,
         request: &TokenRequest,
     ) -> Result<AccessTokenResponse, TokenError> {
@@ -80,7 +84,7 @@ impl Identity {
         let state = self.inner().states.get(registry).await?;
         let principal = match request.grant_type {
             GrantType::Password => {
-                self.password_grant(&state, service, authorization, request)
+                self.password_grant(&state, service, from, authorization, request)
                     .await?
             }
             GrantType::RefreshToken => {
@@ -155,16 +159,17 @@ impl Identity {
         &self,
         state: &Arc<RegistryState>,
         service: &str,
+        from: Origin,
         authorization: Option<&[u8]>,
         request: &TokenRequest,
     ) -> Result<Principal, TokenError> {
         match (&request.username, &request.password, authorization) {
             (Some(user), Some(password), None) => Ok(self
-                .sign_in(state, service, user, password.expose())
+                .sign_in(state, service, from, user, password.expose())
                 .await?),
             (None, None, None) => Ok(state.anonymous.clone()),
             (None, None, Some(header)) if crate::header::bearer_bytes(header).is_none() => Ok(self
-                .authenticate(state.registry, service, Some(header))
+                .authenticate(state.registry, service, from, Some(header))
                 .await?),
             // A token is no credential here: its holder has the token already.
             (None, None, Some(_)) => Err(AuthError::InvalidToken.into()),

@@ -8,6 +8,7 @@
 
 mod access;
 mod error;
+mod fair;
 mod grants;
 mod header;
 mod identity;
@@ -31,6 +32,7 @@ mod tokens;
 
 pub use access::{CatalogAccess, Denied, RepositoryAccess};
 pub use error::Error;
+pub use fair::{Crowded, Division, FairShare, Origin, Share};
 pub use header::{MAX_HEADER, Malformed};
 pub use identity::{AuthError, Identity};
 pub use install::{FirstStart, IdentityOptions};

@@ -1,20 +1,27 @@
 //! User name and password: compared with what is stored, remembered for a short time, bounded in cost.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use quick_cache::sync::Cache;
-use tokio::sync::Semaphore;
 
 use crate::error::Error;
+use crate::fair::{Division, FairShare, Origin};
 use crate::principal::{Principal, PrincipalKind, Proof};
 use crate::random::{self, NoEntropy};
 use crate::state::{Credential, RegistryState};
 
-/// Slow comparisons at a time. Each keeps a core busy for a good part of a second.
-const SLOW_COMPARISONS: usize = 2;
+/// Slow comparisons at a time; each keeps a core busy for a good part of a second. Whoever guesses has one of the two,
+/// and waits for it behind his own guesses, so that a right password from elsewhere has its turn soon.
+const SLOW_COMPARISONS: Division = Division {
+    all: 2,
+    each: 1,
+    queue: 16,
+    patience: Duration::from_secs(10),
+};
 
-/// How many outcomes are remembered.
+/// How many outcomes of either kind are remembered.
 const REMEMBERED: usize = 1024;
 
 /// The outcome of a comparison, and until when (microseconds) it may be relied on.
@@ -43,7 +50,9 @@ type Key = [u8; 32];
 pub(crate) struct LogIns {
     key: hmac::Key,
     outcomes: Cache<Key, Outcome>,
-    slow: Arc<Semaphore>,
+    /// Those that were right, apart: a flood of wrong ones must not push them out.
+    accepted: Cache<Key, Outcome>,
+    slow: FairShare,
 }
 
 impl LogIns {
@@ -51,7 +60,8 @@ impl LogIns {
         Ok(Self {
             key: hmac::Key::new(hmac::HMAC_SHA256, &random::bytes::<32>()?),
             outcomes: Cache::new(REMEMBERED),
-            slow: Arc::new(Semaphore::new(SLOW_COMPARISONS)),
+            accepted: Cache::new(REMEMBERED),
+            slow: FairShare::new(SLOW_COMPARISONS),
         })
     }
 
@@ -63,7 +73,7 @@ impl LogIns {
         password: &str,
         now: i64,
     ) -> Option<Principal> {
-        let outcome = self.outcomes.get(&self.key_of(state, user, password))?;
+        let outcome = self.accepted.get(&self.key_of(state, user, password))?;
         outcome.principal.filter(|_| now < outcome.until)
     }
 
@@ -72,11 +82,18 @@ impl LogIns {
     pub(crate) async fn compare(
         &self,
         state: &Arc<RegistryState>,
+        from: Origin,
         user: &str,
         password: &str,
         now: i64,
     ) -> Result<LogIn, Error> {
         let key = self.key_of(state, user, password);
+        if let Some(outcome) = self.accepted.get(&key)
+            && now < outcome.until
+            && let Some(principal) = outcome.principal
+        {
+            return Ok(LogIn::Accepted(principal));
+        }
         let guard = match self.outcomes.get_value_or_guard_async(&key).await {
             Ok(outcome) if now < outcome.until => {
                 return Ok(outcome.principal.map_or(LogIn::Refused, LogIn::Accepted));
@@ -85,7 +102,7 @@ impl LogIns {
             Ok(_) => None,
             Err(guard) => Some(guard),
         };
-        let Some(matched) = self.find(state, user, password, now).await? else {
+        let Some(matched) = self.find(state, from, user, password, now).await? else {
             return Ok(LogIn::Busy);
         };
         let outcome = match &matched {
@@ -103,6 +120,9 @@ impl LogIns {
                 until: *until,
             },
         };
+        if outcome.principal.is_some() {
+            self.accepted.insert(key, outcome.clone());
+        }
         if let Some(guard) = guard {
             // Refused only when the entry was removed meanwhile, which costs one more comparison.
             drop(guard.insert(outcome.clone()));
@@ -116,6 +136,7 @@ impl LogIns {
     async fn find(
         &self,
         state: &Arc<RegistryState>,
+        from: Origin,
         user: &str,
         password: &str,
         now: i64,
@@ -139,13 +160,13 @@ impl LogIns {
         {
             return Ok(Some(Matched::No));
         }
-        let Ok(permit) = Arc::clone(&self.slow).try_acquire_owned() else {
+        let Ok(share) = self.slow.take(from, 1).await else {
             return Ok(None);
         };
         let (state, password) = (Arc::clone(state), lazuli_wire::token::Secret::new(password));
         let matched = tokio::task::spawn_blocking(move || {
             // Held until the comparison ends, even when nobody waits for it any more.
-            let _permit = permit;
+            let _share = share;
             let mut slow = state
                 .credentials
                 .iter()

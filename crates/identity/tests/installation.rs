@@ -187,7 +187,12 @@ fn the_configured_name_and_flag_take_effect_at_every_start() {
         );
         let anonymous = again
             .identity
-            .authenticate(REGISTRY, common::SERVICE, None)
+            .authenticate(
+                REGISTRY,
+                common::SERVICE,
+                lazuli_identity::Origin::LOCAL,
+                None,
+            )
             .await
             .unwrap();
         assert!(

@@ -8,7 +8,7 @@ use common::{
     Process, REGISTRY, SERVICE, basic, bearer, decode, name, on_both_engines, options, request,
 };
 use lazuli_identity::{
-    ACCESS_LIFE, ANONYMOUS_LIFE, AuthError, Delete, Denied, Pull, Push, REFRESH_LIFE, SKEW,
+    ACCESS_LIFE, ANONYMOUS_LIFE, AuthError, Delete, Denied, Origin, Pull, Push, REFRESH_LIFE, SKEW,
     TokenError,
 };
 use lazuli_wire::token::{GrantType, OAuthError, Secret, TOKEN_USERNAME, TokenRequest};
@@ -29,7 +29,7 @@ async fn issue(
     let header = header.map(str::as_bytes);
     Ok(process
         .identity
-        .issue_token(REGISTRY, SERVICE, header, request)
+        .issue_token(REGISTRY, SERVICE, Origin::LOCAL, header, request)
         .await?
         .access_token)
 }
@@ -124,7 +124,7 @@ fn a_token_counts_only_where_it_was_made_for() {
             );
             let outcome = process
                 .identity
-                .authenticate(REGISTRY, service, bytes)
+                .authenticate(REGISTRY, service, Origin::LOCAL, bytes)
                 .await;
             assert!(matches!(outcome, Err(AuthError::InvalidToken)), "{service}");
         }
@@ -347,7 +347,7 @@ fn a_refresh_token_is_handed_out_only_where_it_does_not_replace_a_password() {
             let header = header.map(str::as_bytes);
             process
                 .identity
-                .issue_token(REGISTRY, SERVICE, header, &request)
+                .issue_token(REGISTRY, SERVICE, Origin::LOCAL, header, &request)
                 .await
                 .unwrap()
                 .refresh_token
@@ -447,7 +447,7 @@ fn exchange_renews_refresh_tokens_and_nothing_else() {
         wrong.access_token = Some(Secret::new(refresh.as_str()));
         let refused = process
             .identity
-            .issue_token(REGISTRY, SERVICE, None, &wrong)
+            .issue_token(REGISTRY, SERVICE, Origin::LOCAL, None, &wrong)
             .await;
         assert!(matches!(refused, Err(TokenError::GrantType)));
     });

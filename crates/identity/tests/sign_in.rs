@@ -8,8 +8,8 @@ use common::{
     Process, REGISTRY, SERVICE, basic, bearer, name, on_both_engines, options_with_password,
 };
 use lazuli_identity::{
-    AdminPassword, AuthError, Delete, Denied, Error, MetadataRead, MetadataWrite, PrincipalKind,
-    Pull, Push, RegistryId,
+    AdminPassword, AuthError, Delete, Denied, Error, MetadataRead, MetadataWrite, Origin,
+    PrincipalKind, Pull, Push, RegistryId,
 };
 use lazuli_wire::token::{Secret, TOKEN_USERNAME};
 
@@ -121,7 +121,7 @@ fn nobody_in_particular_reads_only_while_anonymous_pull_is_on() {
         let process = Process::start(&place).await;
         let identity = &process.identity;
         let anonymous = identity
-            .authenticate(REGISTRY, SERVICE, None)
+            .authenticate(REGISTRY, SERVICE, Origin::LOCAL, None)
             .await
             .unwrap();
         assert!(anonymous.is_anonymous() && !anonymous.presented_credentials());
@@ -202,7 +202,7 @@ fn a_principal_has_no_rights_in_another_registry() {
         let header = basic("lazuli", "correct horse");
         let outcome = process
             .identity
-            .authenticate(other, SERVICE, Some(header.as_bytes()))
+            .authenticate(other, SERVICE, Origin::LOCAL, Some(header.as_bytes()))
             .await;
         assert!(matches!(
             outcome,

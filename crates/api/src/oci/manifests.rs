@@ -116,7 +116,7 @@ pub(super) async fn put(
     let content_type = task.header(&CONTENT_TYPE).map(str::to_owned);
     // A chunked body is one the client makes up on the way: small ones, in practice. It pays for what it may become.
     let length = task.request.body.announced().unwrap_or(limit);
-    let memory = task.api.body_memory.take(length).await;
+    let memory = task.api.body_memory.take(task.origin(), length).await;
     let _memory = memory.map_err(Refusal::overloaded)?;
     let body = task
         .request

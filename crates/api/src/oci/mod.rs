@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, Method, Response, StatusCode};
-use lazuli_identity::{Delete, MetadataRead, Principal, Pull, Push};
+use lazuli_identity::{Delete, MetadataRead, Origin, Principal, Pull, Push};
 use lazuli_wire::oci::{Endpoint as OciEndpoint, ErrorCode, Permission, Route, RouteError};
 use lazuli_wire::query::{Query, QueryError, QueryLimits};
 
@@ -49,6 +49,7 @@ pub(crate) struct Task<'a> {
     site: &'a Site,
     principal: &'a Principal,
     permission: Permission,
+    remote: IpAddr,
 }
 
 type Answer = Result<Response<Body>, Refusal>;
@@ -103,6 +104,7 @@ pub(crate) fn begin(
         site: &call.site,
         principal: &principal,
         permission,
+        remote: call.remote,
     };
     let answer = match &call.route {
         Route::Base => Some(base(&task)),
@@ -128,7 +130,8 @@ pub(crate) async fn answer(api: &Api, request: &mut Received, call: Call) -> Ans
         principal
     } else {
         let scope = || authorize::scope(call.permission, call.route.name());
-        let found = api.principal(site, &request.parts.headers, scope).await;
+        let from = api.origin(&request.parts, call.remote);
+        let found = api.principal(site, &request.parts, from, scope).await;
         if found.is_err() {
             // Guessing passwords is bounded too.
             api.check_address_rate(request, call.remote)?;
@@ -143,6 +146,7 @@ pub(crate) async fn answer(api: &Api, request: &mut Received, call: Call) -> Ans
         site,
         principal: &principal,
         permission: call.permission,
+        remote: call.remote,
     };
     dispatch(&mut task, &call.route).await
 }
@@ -241,6 +245,11 @@ fn endpoint(endpoint: OciEndpoint) -> Endpoint {
 }
 
 impl Task<'_> {
+    /// Where the request comes from.
+    fn origin(&self) -> Origin {
+        self.api.origin(&self.request.parts, self.remote)
+    }
+
     /// The query of the request.
     fn query(&self) -> Result<Query<'_>, Refusal> {
         let text = self.request.parts.uri.query().unwrap_or_default();

@@ -6,7 +6,7 @@ mod answer;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, Response};
-use lazuli_identity::{Identity, RegistryId};
+use lazuli_identity::{Identity, Origin, RegistryId};
 use lazuli_wire::query::{Query, QueryLimits};
 use lazuli_wire::token::{Route, RouteError, TokenRequest, TokenRequestError};
 
@@ -19,9 +19,10 @@ pub(crate) async fn handle(
     identity: &Identity,
     registry: RegistryId,
     service: &str,
+    from: Origin,
     request: Request<Bytes>,
 ) -> Response<Bytes> {
-    match answer(identity, registry, service, &request).await {
+    match answer(identity, registry, service, from, &request).await {
         Ok(response) => response,
         Err(refused) => refused.into_response(service),
     }
@@ -31,6 +32,7 @@ async fn answer(
     identity: &Identity,
     registry: RegistryId,
     service: &str,
+    from: Origin,
     request: &Request<Bytes>,
 ) -> Result<Response<Bytes>, Refused> {
     let route = Route::parse(request.method(), request.uri().path())?;
@@ -39,7 +41,7 @@ async fn answer(
         Route::Token => {
             let authorization = authorization(request.headers())?;
             let issued = identity
-                .issue_token(registry, service, authorization, &asked)
+                .issue_token(registry, service, from, authorization, &asked)
                 .await?;
             Ok(answer::ok(&issued))
         }

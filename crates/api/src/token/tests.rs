@@ -53,10 +53,9 @@ impl Fixture {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request
-            .body(Bytes::copy_from_slice(body.as_bytes()))
-            .unwrap();
-        handle(&self.identity, RegistryId::DEFAULT, SERVICE, request).await
+        let request = request.body(body.to_owned().into()).unwrap();
+        let (id, from) = (RegistryId::DEFAULT, Origin::LOCAL);
+        handle(&self.identity, id, SERVICE, from, request).await
     }
 
     async fn post(&self, path: &str, body: &str) -> Response<Bytes> {
@@ -413,7 +412,7 @@ async fn a_database_that_fails_is_reported_without_detail() {
         .await
         .unwrap();
     let request = Request::get("/oauth2/token").body(Bytes::new()).unwrap();
-    let answer = handle(&fixture.identity, unknown, SERVICE, request).await;
+    let answer = handle(&fixture.identity, unknown, SERVICE, Origin::LOCAL, request).await;
     assert_eq!(
         (answer.status().as_u16(), header(&answer, "retry-after")),
         (503, "1")

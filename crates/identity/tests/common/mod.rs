@@ -17,7 +17,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use lazuli_db::clock::ManualClock;
 use lazuli_db::{Db, PostgresOptions, SqliteOptions};
 use lazuli_identity::{
-    AuthError, FirstStart, Identity, IdentityOptions, Principal, RegistryId, TokenError,
+    AuthError, FirstStart, Identity, IdentityOptions, Origin, Principal, RegistryId, TokenError,
 };
 use lazuli_testkit::postgres::Database;
 use lazuli_wire::oci::RepositoryName;
@@ -127,7 +127,7 @@ impl Process {
 
     pub async fn authenticate(&self, header: &str) -> Result<Principal, AuthError> {
         self.identity
-            .authenticate(REGISTRY, SERVICE, Some(header.as_bytes()))
+            .authenticate(REGISTRY, SERVICE, Origin::LOCAL, Some(header.as_bytes()))
             .await
     }
 
@@ -143,6 +143,7 @@ impl Process {
             .issue_token(
                 REGISTRY,
                 SERVICE,
+                Origin::LOCAL,
                 Some(authorization.as_bytes()),
                 &request(GrantType::Password, scopes),
             )
@@ -157,7 +158,7 @@ impl Process {
         request.password = Some(Secret::new(password));
         request.offline = true;
         self.identity
-            .issue_token(REGISTRY, SERVICE, None, &request)
+            .issue_token(REGISTRY, SERVICE, Origin::LOCAL, None, &request)
             .await
             .unwrap()
             .refresh_token
@@ -170,7 +171,7 @@ impl Process {
         request.refresh_token = Some(Secret::new(token));
         Ok(self
             .identity
-            .issue_token(REGISTRY, SERVICE, None, &request)
+            .issue_token(REGISTRY, SERVICE, Origin::LOCAL, None, &request)
             .await?
             .access_token)
     }

@@ -132,8 +132,8 @@ settings! {
         manifest_bytes: Size = "4MiB" in "64KiB" ..= "64MiB";
         /// The largest blob; a larger one is answered with 413.
         blob_bytes: Size = "200GiB" in "1MiB" ..= "1024TiB";
-        /// Manifests that are being received, together; further ones wait briefly and are then answered with 503. Forms
-        /// may take a quarter of this besides.
+        /// Manifests that are being received, together; further ones wait briefly and are then answered with 503. One
+        /// client address may take a quarter of this. Forms may take a quarter of this besides.
         buffered_bytes: Size = "32MiB" in "1MiB" ..= "64GiB";
         /// The largest request line and headers together; more is answered with 431.
         request_header_bytes: Size = "32KiB" in "8KiB" ..= "1MiB";

@@ -1,12 +1,8 @@
 //! Numbers, parameters, header fields, ranges and requests in amounts nobody needs.
 
-use std::time::{Duration, Instant};
-
 use lazuli_testkit::http::Connection;
 
-use crate::support::{
-    FORM, Image, Target, bytes, is_no_fault, push_blob, put_manifest, send, sha256,
-};
+use crate::support::{FORM, Image, Target, bytes, push_blob, put_manifest, send, sha256};
 
 #[test]
 fn any_number_of_names_asked_for_gives_one_bounded_page() {
@@ -337,53 +333,4 @@ fn a_flood_of_unknown_names_leaves_no_trace_in_memory() {
         grown < 12 << 10,
         "{grown} KiB more after 10,000 unknown names"
     );
-}
-
-#[test]
-fn a_flood_of_wrong_passwords_and_tokens_is_bounded_and_lets_others_in() {
-    let target = Target::with(&[("LAZULI_LOG_ACCESS", "false")]);
-    let before = target.peak_memory();
-    std::thread::scope(|scope| {
-        for thread in 0..4 {
-            let target = &target;
-            scope.spawn(move || {
-                for i in 0..400 {
-                    let header = if i % 20 == 0 {
-                        lazuli_testkit::server::basic("lazuli", &format!("wrong{thread}x{i}"))
-                    } else {
-                        format!(
-                            "Bearer {}.{}.{}",
-                            "a".repeat(100),
-                            format!("{thread}{i}").repeat(20),
-                            "b".repeat(342)
-                        )
-                    };
-                    let client = target.anonymous().with_authorization(header);
-                    let status = client.get("/v2/").status;
-                    assert!(
-                        is_no_fault(status) && matches!(status, 401 | 429),
-                        "{status}"
-                    );
-                }
-            });
-        }
-        // The right one is turned away for a moment at most, and told so; it is not locked out.
-        let started = Instant::now();
-        loop {
-            let response = target.admin().get("/v2/");
-            if response.status == 200 {
-                break;
-            }
-            assert_eq!(
-                (response.status, response.header("retry-after")),
-                (429, Some("1"))
-            );
-            assert!(
-                started.elapsed().as_secs() < 20,
-                "the right password is locked out"
-            );
-            std::thread::sleep(Duration::from_millis(200));
-        }
-    });
-    assert!(target.peak_memory() - before < 16 << 10);
 }

@@ -13,6 +13,7 @@ mod confusion;
 mod credentials;
 mod digests;
 mod floods;
+mod guesses;
 mod injection;
 mod lengths;
 mod matrix;

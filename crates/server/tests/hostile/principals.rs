@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lazuli_db::clock::{Clock as _, ManualClock, SystemClock};
 use lazuli_db::{Db, SqliteOptions};
-use lazuli_identity::{Identity, IdentityOptions, RegistryId};
+use lazuli_identity::{Identity, IdentityOptions, Origin, RegistryId};
 use lazuli_testkit::server::{PASSWORD, basic};
 use lazuli_wire::oci::Permission;
 use lazuli_wire::token::{GrantType, Scope, TOKEN_USERNAME, TokenRequest};
@@ -213,7 +213,13 @@ fn expired_token(target: &Target, repository: &str) -> String {
         assert!(first_start.is_none());
         let header = Some(authorization.as_bytes());
         identity
-            .issue_token(RegistryId::DEFAULT, &target.host(), header, &request)
+            .issue_token(
+                RegistryId::DEFAULT,
+                &target.host(),
+                Origin::LOCAL,
+                header,
+                &request,
+            )
             .await
     });
     issued.unwrap().access_token

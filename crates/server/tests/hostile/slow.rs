@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use lazuli_testkit::server::{PASSWORD, basic};
 
-use crate::support::{Raw, Target, bytes, push_blob, send, sha256};
+use crate::support::{FORM, INDEX, Raw, Target, bytes, push_blob, send, sha256};
 
 const SHORT: [(&str, &str); 5] = [
     ("LAZULI_LIMITS_HEADER_TIMEOUT", "1s"),
@@ -86,6 +86,58 @@ fn heads_and_bodies_that_drip_are_cut_while_others_are_served() {
         }
     });
     assert!(target.peak_memory() < 100 << 10);
+}
+
+/// Manifests are held in memory while they come. Those who announce large ones and send little have their part of it.
+#[test]
+fn manifests_and_forms_that_never_come_keep_nobody_else_out() {
+    let target = Target::with(&[("LAZULI_TRUSTED_PROXIES", "127.0.0.1")]);
+    let held: Vec<_> = (0..40)
+        .map(|number| {
+            let (path, length) = match number % 4 {
+                0 => ("POST /oauth2/token", 60_000),
+                _ => ("PUT /v2/slow/app/manifests/v1", 4_000_000),
+            };
+            let mut stream = target.connect();
+            let request = format!(
+                "{path} HTTP/1.1\r\nHost: {}\r\nX-Forwarded-For: 10.6.6.6\r\nAuthorization: {}\r\n\
+                 Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n{{",
+                target.host(),
+                basic("lazuli", PASSWORD)
+            );
+            stream.write_all(request.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(500));
+    let started = Instant::now();
+    let admin = target.admin();
+    for number in 0..20 {
+        let path = format!("/v2/quick/app/manifests/v{number}");
+        let index = format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[]}}"#);
+        let put = send(
+            &admin,
+            "PUT",
+            &path,
+            &[("Content-Type", INDEX)],
+            index.as_bytes(),
+        );
+        assert_eq!(put.status, 201, "{put:?}");
+        let form = format!(
+            "grant_type=password&service={}&username=lazuli&password={PASSWORD}",
+            target.host()
+        );
+        let token = target
+            .anonymous()
+            .send("POST", "/oauth2/token", &[FORM], form.as_bytes());
+        assert_eq!(token.status, 200, "{token:?}");
+    }
+    assert!(
+        started.elapsed() < Duration::from_secs(4),
+        "others wait {:?}",
+        started.elapsed()
+    );
+    drop(held);
 }
 
 #[test]
