@@ -60,11 +60,7 @@ fn a_push_moves_a_tag_only_from_where_it_was_expected() {
             .status,
         412
     );
-    for unknown in [
-        ("If-None-Match", "*"),
-        ("If-Match", "*"),
-        ("If-Match", "W/\"x\""),
-    ] {
+    for unknown in [("If-None-Match", "\"x\""), ("If-Match", "W/\"x\"")] {
         assert_eq!(
             server.put_manifest("a", "v1", &[unknown], &second).status,
             400

@@ -44,8 +44,8 @@ pub enum Error {
     /// More tags in one request than allowed.
     #[error("at most {0} tags in one request")]
     TooManyTags(usize),
-    /// The tag changed since the caller looked.
-    #[error("the tag does not name the expected manifest")]
+    /// A condition of the caller does not hold.
+    #[error("the tag is not what the condition of the request says")]
     PreconditionFailed,
     /// The client's body ended early or stalled.
     #[error("the request body did not arrive whole")]

@@ -62,8 +62,29 @@ pub struct NewManifest {
     pub body: Bytes,
     /// Further tags it gets (`tag=` parameters of a push by digest).
     pub tags: Vec<Tag>,
-    /// Push only if the tag names this manifest now (`If-Match`).
-    pub expected: Option<Digest>,
+    /// What has to hold for the tag, or nothing happens.
+    pub condition: Option<Condition>,
+}
+
+/// What a tag has to be for a push to it to happen (RFC 9110, section 13.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// It names this manifest (`If-Match: "digest"`).
+    Names(Digest),
+    /// It exists (`If-Match: *`).
+    Exists,
+    /// It does not exist (`If-None-Match: *`).
+    Absent,
+}
+
+impl Condition {
+    fn holds(self, tag: Option<&[u8]>) -> bool {
+        match self {
+            Self::Names(digest) => tag == Some(&digest.to_bytes()),
+            Self::Exists => tag.is_some(),
+            Self::Absent => tag.is_none(),
+        }
+    }
 }
 
 /// What a push did.

@@ -14,7 +14,7 @@ use quick_cache::sync::Cache as Store;
 
 use crate::uploads::{Loaded, OwnedOwner};
 
-/// How long a session may be used for the first time, in microseconds. Also how long a finished one is remembered.
+/// How long a session may be used for the first time at most, in microseconds. Also how long a finished one is remembered.
 pub(crate) const FRESH_US: i64 = 3600 * 1_000_000;
 
 const MAC_LEN: usize = 16;

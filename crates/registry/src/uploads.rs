@@ -6,6 +6,7 @@
 mod commit;
 mod receive;
 pub(crate) mod sql;
+mod state;
 
 use lazuli_identity::{Push, RepositoryAccess};
 use lazuli_wire::oci::{Algorithm, Digest, UploadId};
@@ -13,9 +14,10 @@ use lazuli_wire::oci::{Algorithm, Digest, UploadId};
 pub(crate) use commit::OwnedOwner;
 pub use receive::Incoming;
 
-use crate::sessions::{FRESH_US, Owner};
+use crate::sessions::Owner;
 use crate::{Error, Registry, Result};
 use receive::{Content, Receiver};
+use state::{TOO_LONG, check_received};
 
 /// A session, as its client sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +75,7 @@ impl Registry {
             .fresh_state(&owner(access), id, algorithm, now);
         self.inner
             .sessions
-            .remember(&owned(access), &Loaded::fresh(id, algorithm, now));
+            .remember(&owned(access), &self.fresh(id, algorithm, now));
         Ok(Session {
             id,
             size: 0,
@@ -109,6 +111,12 @@ impl Registry {
         let outcome = receiver.receive(body).await;
         let (size, content, hasher) = receiver.finish().await?;
         let started_at = loaded.size;
+        let checked = check_received(request.range, size - started_at);
+        if let Err(error @ Error::SizeInvalid(TOO_LONG)) = checked {
+            // Nobody knows which of these bytes were meant.
+            self.forget_arrived(&loaded).await;
+            return Err(error);
+        }
         loaded.size = size;
         loaded.hash_state = hasher.save();
         loaded.boot.clone_from(&self.inner.boot);
@@ -137,7 +145,7 @@ impl Registry {
                 .await?;
         }
         outcome?;
-        check_received(request.range, size - started_at)?;
+        checked?;
         Ok(self.session(access, &loaded))
     }
 
@@ -167,10 +175,7 @@ impl Registry {
         let (size, content, hasher) = match arrived {
             Ok(arrived) => arrived,
             Err(error) => {
-                if loaded.version == 0 {
-                    // No row leads to these bytes: they would only take space.
-                    let _ = self.inner.store.abort(loaded.id).await;
-                }
+                self.forget_arrived(&loaded).await;
                 return Err(error);
             }
         };
@@ -198,7 +203,7 @@ impl Registry {
     ) -> Result<()> {
         let session = self.start_upload(access, digest.algorithm())?;
         self.inner.sessions.forget(session.id);
-        let loaded = Loaded::fresh(session.id, digest.algorithm(), self.now());
+        let loaded = self.fresh(session.id, digest.algorithm(), self.now());
         self.check_room(body.length().unwrap_or(1))?;
         let mut receiver = Receiver::new(self, &loaded).await?;
         let outcome = receiver.receive(body).await;
@@ -246,125 +251,6 @@ impl Registry {
             this.end_session(&owner, &loaded).await
         })
         .await
-    }
-
-    /// Marks a session as over and frees its bytes.
-    async fn end_session(&self, owner: &OwnedOwner, loaded: &Loaded) -> Result<()> {
-        let (row, row_owner) = (loaded.clone(), owner.clone());
-        self.inner
-            .db
-            .write_relaxed(move |tx| sql::end(tx, &row_owner, &row, row.created_at + FRESH_US))
-            .await?;
-        self.inner.store.abort(loaded.id).await?;
-        Ok(())
-    }
-
-    async fn load_session(
-        &self,
-        access: &RepositoryAccess<Push>,
-        request: SessionRequest<'_>,
-    ) -> Result<Loaded> {
-        let now = self.now();
-        let (id, owner_row) = (request.id, owned(access));
-        if let Some(loaded) = self.inner.sessions.recall(&owner_row, id)
-            && (loaded.version > 0 || request.state.is_some())
-            && loaded.expires_at > now
-        {
-            return Ok(loaded);
-        }
-        let fresh = request.state.and_then(|state| {
-            self.inner
-                .sessions
-                .read_fresh_state(&owner(access), id, state, now)
-        });
-        let row = self
-            .inner
-            .db
-            .read(move |tx| sql::find(tx, &owner_row, id, now))
-            .await?;
-        match (row, fresh) {
-            (sql::Row::Open(loaded), _) => Ok(loaded),
-            (sql::Row::None, Some((born, algorithm))) => Ok(Loaded::fresh(id, algorithm, born)),
-            (sql::Row::None | sql::Row::Over, _) => Err(Error::UploadUnknown),
-        }
-    }
-
-    fn session(&self, access: &RepositoryAccess<Push>, loaded: &Loaded) -> Session {
-        let state = (loaded.version == 0).then(|| {
-            self.inner.sessions.fresh_state(
-                &owner(access),
-                loaded.id,
-                loaded.algorithm,
-                loaded.created_at,
-            )
-        });
-        Session {
-            id: loaded.id,
-            size: loaded.size,
-            state,
-        }
-    }
-
-    /// Refuses new content before its first byte is read, while there is still room for metadata and deletes: the store
-    /// keeps a reserve for them.
-    fn check_room(&self, length: u64) -> Result<()> {
-        if !self.inner.store.is_writable() {
-            return Err(Error::ReadOnly);
-        }
-        if self.inner.store.free_space()? < length {
-            Err(Error::OutOfSpace)
-        } else {
-            Ok(())
-        }
-    }
-
-    fn check_chunk(
-        &self,
-        loaded: &Loaded,
-        range: Option<(u64, u64)>,
-        body: &impl Incoming,
-    ) -> Result<()> {
-        if let Some((start, end)) = range {
-            if start != loaded.size {
-                return Err(Error::RangeInvalid {
-                    expected: loaded.size,
-                });
-            }
-            if body
-                .length()
-                .is_some_and(|length| length != end - start + 1)
-            {
-                return Err(Error::SizeInvalid(
-                    "Content-Range and Content-Length disagree",
-                ));
-            }
-        }
-        self.check_room(body.length().unwrap_or(1))
-    }
-}
-
-impl Loaded {
-    fn fresh(id: UploadId, algorithm: Algorithm, born: i64) -> Self {
-        Self {
-            id,
-            algorithm,
-            size: 0,
-            hash_state: Vec::new(),
-            content: Some(Vec::new()),
-            boot: String::new(),
-            created_at: born,
-            expires_at: born + FRESH_US,
-            version: 0,
-        }
-    }
-}
-
-fn check_received(range: Option<(u64, u64)>, received: u64) -> Result<()> {
-    match range {
-        Some((start, end)) if received != end - start + 1 => Err(Error::SizeInvalid(
-            "the body is not as long as Content-Range says",
-        )),
-        _ => Ok(()),
     }
 }
 

@@ -10,7 +10,8 @@ use lazuli_registry::blobs::{BlobBytes, StoredBlob};
 use lazuli_registry::metering::Meter;
 use lazuli_wire::oci::{Digest, ErrorCode, RangeOutcome, RepositoryName, parse_range};
 
-use super::{Answer, Task, identify, is_known, refuse_precondition, respond, value};
+use super::conditions::{self, is_known};
+use super::{Answer, Task, identify, respond, value};
 use crate::body::Body;
 use crate::errors::Refusal;
 use crate::file_body::FileBody;
@@ -47,7 +48,7 @@ pub(super) async fn get(
     if task.request.parts.method == Method::HEAD {
         let blob = registry.affirm_blob(access, digest).await;
         let blob = blob.map_err(|error| task.refusal(&error))?;
-        return Ok(head(task, &blob));
+        return head(task, &blob);
     }
     let blob = registry.blob(access, digest).await;
     let blob = blob.map_err(|error| task.refusal(&error))?;
@@ -63,15 +64,19 @@ fn describe(headers: &mut HeaderMap, blob: &StoredBlob) {
     headers.insert(CONTENT_TYPE, octets);
 }
 
-fn head(task: &mut Task<'_>, blob: &StoredBlob) -> Response<Body> {
-    if is_known(&task.request.parts.headers, &blob.entity_tag) {
-        return not_modified(task, blob);
+fn head(task: &mut Task<'_>, blob: &StoredBlob) -> Answer {
+    if is_known(
+        &task.request.parts.headers,
+        &blob.entity_tag,
+        ErrorCode::BlobUnknown,
+    )? {
+        return Ok(not_modified(task, blob));
     }
     let mut response = respond(StatusCode::OK);
     let headers = response.headers_mut();
     describe(headers, blob);
     headers.insert(CONTENT_LENGTH, blob.size.into());
-    response
+    Ok(response)
 }
 
 fn not_modified(task: &mut Task<'_>, blob: &StoredBlob) -> Response<Body> {
@@ -88,7 +93,11 @@ fn render(
     blob: &StoredBlob,
     bytes: BlobBytes,
 ) -> Answer {
-    if is_known(&task.request.parts.headers, &blob.entity_tag) {
+    if is_known(
+        &task.request.parts.headers,
+        &blob.entity_tag,
+        ErrorCode::BlobUnknown,
+    )? {
         return Ok(not_modified(task, blob));
     }
     let range = wanted(&task.request.parts.headers, blob);
@@ -151,7 +160,7 @@ pub(super) async fn delete(
     access: &RepositoryAccess<Delete>,
     digest: &Digest,
 ) -> Answer {
-    refuse_precondition(task)?;
+    conditions::refuse_for_delete(&task.request.parts.headers)?;
     let (registry, id) = (&task.api.registry, task.request_id());
     let deleted = registry.delete_blob(access, digest, &id).await;
     deleted.map_err(|error| task.refusal(&error))?;

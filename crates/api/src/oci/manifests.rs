@@ -3,17 +3,17 @@
 use std::fmt::Write as _;
 
 use http::header::{
-    ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH,
-    LOCATION, WARNING,
+    ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, WARNING,
 };
 use http::{HeaderMap, Method, Response, StatusCode};
 use lazuli_identity::{Delete, Pull, Push, RepositoryAccess};
 use lazuli_registry::manifests::{NewManifest, StoredManifest};
 use lazuli_registry::metering::Meter;
-use lazuli_wire::oci::{Digest, ErrorCode, ManifestKind, Reference, RepositoryName, Route, Tag};
+use lazuli_wire::oci::{ErrorCode, ManifestKind, Reference, RepositoryName, Route, Tag};
 
+use super::conditions::{self, is_known};
 use super::error::body_refusal;
-use super::{Answer, Task, identify, is_known, refuse_precondition, respond, value};
+use super::{Answer, Task, identify, respond, value};
 use crate::body::Body;
 use crate::errors::Refusal;
 use crate::headers::{CONTENT_DIGEST, PLENTY, REMAINING_CALLS};
@@ -58,7 +58,7 @@ fn render(task: &mut Task<'_>, access: &RepositoryAccess<Pull>, found: &StoredMa
             None,
         ));
     }
-    let is_known = is_known(request, &found.entity_tag);
+    let is_known = is_known(request, &found.entity_tag, ErrorCode::ManifestUnknown)?;
     let is_head = task.request.parts.method == Method::HEAD;
     let mut headers = task.answer_headers();
     identify(&mut headers, &found.digest_text, &found.entity_tag);
@@ -112,7 +112,7 @@ pub(super) async fn put(
     let limit = task.api.limits.max_manifest_bytes;
     task.request.body.set_limit(limit).map_err(body_refusal)?;
     let tags = further_tags(task, reference)?;
-    let expected = expected(task, reference)?;
+    let condition = conditions::of_push(&task.request.parts.headers, reference)?;
     let content_type = task.header(&CONTENT_TYPE).map(str::to_owned);
     // A chunked body is one the client makes up on the way: small ones, in practice. It pays for what it may become.
     let length = task.request.body.announced().unwrap_or(limit);
@@ -130,7 +130,7 @@ pub(super) async fn put(
         content_type,
         body,
         tags: tags.clone(),
-        expected,
+        condition,
     };
     let stored = task
         .api
@@ -179,31 +179,6 @@ fn further_tags(task: &Task<'_>, reference: &Reference) -> Result<Vec<Tag>, Refu
     Ok(tags)
 }
 
-/// `If-Match` of a push by tag: the manifest that the tag has to name for the push to happen.
-fn expected(task: &Task<'_>, reference: &Reference) -> Result<Option<Digest>, Refusal> {
-    let unsupported = |message| {
-        let status = StatusCode::BAD_REQUEST;
-        Err(Refusal::with(status, ErrorCode::Unsupported, message, None))
-    };
-    let headers = &task.request.parts.headers;
-    // A precondition that is not understood must not be ignored.
-    if headers.contains_key(IF_NONE_MATCH) {
-        return unsupported("If-None-Match is not supported for a push");
-    }
-    let Some(field) = headers.get(IF_MATCH) else {
-        return Ok(None);
-    };
-    let digest = field
-        .to_str()
-        .ok()
-        .and_then(|text| text.trim().strip_prefix('"')?.strip_suffix('"'))
-        .and_then(|text| Digest::parse(text).ok());
-    match digest {
-        Some(digest) if reference.tag().is_some() => Ok(Some(digest)),
-        _ => unsupported("If-Match takes the digest a tag has to name, in quotation marks"),
-    }
-}
-
 /// Adds `Warning: 299 - "text"` headers, as far as they may go.
 fn warn(headers: &mut HeaderMap, warnings: impl Iterator<Item = String>) {
     let mut left = LONGEST_WARNINGS;
@@ -235,7 +210,7 @@ pub(super) async fn delete(
     access: &RepositoryAccess<Delete>,
     reference: &Reference,
 ) -> Answer {
-    refuse_precondition(task)?;
+    conditions::refuse_for_delete(&task.request.parts.headers)?;
     let (registry, id) = (&task.api.registry, task.request_id());
     let mut response = respond(StatusCode::ACCEPTED);
     response.headers_mut().insert(REMAINING_CALLS, PLENTY);

@@ -7,6 +7,7 @@
 mod authorize;
 mod blobs;
 mod catalog;
+mod conditions;
 mod error;
 mod manifests;
 mod referrers;
@@ -16,7 +17,7 @@ mod uploads;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+use http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Response, StatusCode};
 use lazuli_identity::{Delete, MetadataRead, Origin, Principal, Pull, Push};
 use lazuli_wire::oci::{Endpoint as OciEndpoint, ErrorCode, Permission, Route, RouteError};
@@ -305,46 +306,4 @@ fn value(text: impl Into<bytes::Bytes>) -> HeaderValue {
 fn identify(headers: &mut HeaderMap, digest_text: &bytes::Bytes, entity_tag: &bytes::Bytes) {
     headers.insert(CONTENT_DIGEST, value(digest_text.clone()));
     headers.insert(ETAG, value(entity_tag.clone()));
-}
-
-/// A deletion must not happen when its precondition is not known to hold (RFC 9110, section 13.1.1).
-fn refuse_precondition(task: &Task<'_>) -> Result<(), Refusal> {
-    if !task.request.parts.headers.contains_key(IF_MATCH) {
-        return Ok(());
-    }
-    Err(Refusal::with(
-        StatusCode::BAD_REQUEST,
-        ErrorCode::Unsupported,
-        "If-Match is not supported for a delete; send it without",
-        None,
-    ))
-}
-
-/// Whether the client has this content already (RFC 9110, section 13.1.2).
-fn is_known(headers: &HeaderMap, entity_tag: &[u8]) -> bool {
-    headers
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .any(|value| lists(value, entity_tag))
-}
-
-/// Whether a list of entity tags has this one, or is `*`. Content is what its digest says, so weak tags match too.
-fn lists(value: &HeaderValue, entity_tag: &[u8]) -> bool {
-    value
-        .as_bytes()
-        .split(|byte| *byte == b',')
-        .map(<[u8]>::trim_ascii)
-        .any(|tag| tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == entity_tag)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn entity_tags_are_found_in_lists() {
-        let list = |text: &'static str| lists(&HeaderValue::from_static(text), b"\"a\"");
-        assert!(list("\"a\"") && list("\"b\", \"a\"") && list("W/\"a\"") && list("*"));
-        assert!(!list("\"b\"") && !list("a") && !list("") && !list("\"a\"b"));
-    }
 }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lazuli_wire::oci::UploadId;
-use tokio::sync::Semaphore;
 
 use super::DiskOptions;
+use super::hashing::Hashing;
 use super::health::Health;
 use super::places::Places;
 use super::sessions::{Claim, Sessions};
@@ -24,8 +24,7 @@ pub(super) struct Core {
     pub(super) health: Arc<Health>,
     pub(super) places: Places,
     pub(super) sessions: Arc<Sessions>,
-    /// One permit for each chunk being hashed.
-    pub(super) hashing: Arc<Semaphore>,
+    pub(super) hashing: Arc<Hashing>,
 }
 
 impl Core {
@@ -40,7 +39,7 @@ impl Core {
         Ok(Self {
             places: Places::new(blobs.clone(), disk.clone(), health.clone()),
             sessions: Sessions::new(options.max_idle_files),
-            hashing: Arc::new(Semaphore::new(options.concurrent_chunks.max(1))),
+            hashing: Arc::new(Hashing::new(options.concurrent_chunks)?),
             uploads,
             blobs,
             disk,

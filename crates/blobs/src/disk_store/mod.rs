@@ -11,6 +11,7 @@
 //! a crash, the upload is found there again and aborted when it expires.
 
 mod core;
+mod hashing;
 mod health;
 mod places;
 mod sessions;
@@ -25,6 +26,7 @@ use lazuli_wire::oci::{Algorithm, Digest, UploadId};
 
 use self::core::{Core, blocking, check_opened, hash_file};
 use self::sessions::Claim;
+use self::writer::join;
 use crate::disk::{Disk, RealDisk};
 use crate::{
     BlobLister, BlobStore, BoxFuture, Error, Hasher, Location, Opened, Operation, UploadLister,
@@ -156,16 +158,13 @@ impl DiskStore {
             .await?;
         let mut hasher = Hasher::new(algorithm);
         while hasher.len() < size {
-            let permit = self.core.hashing.clone().acquire_owned().await;
             let file = file.clone();
             let end = size.min(hasher.len() + TURN);
-            (claim, hasher) = self
-                .run(Operation::Read, claim, move |_, claim| {
-                    let _permit = permit;
-                    claim.check()?;
-                    hash_file(&*file, hasher, end)
-                })
-                .await?;
+            let task = self.core.hashing.run(move || {
+                claim.check()?;
+                Ok((claim, hash_file(&*file, hasher, end)?))
+            });
+            (claim, hasher) = join(task, Operation::Read).await?;
         }
         drop(claim);
         Ok(hasher)

@@ -1,16 +1,14 @@
 //! The receiving side: bytes are gathered into chunks; while one chunk is hashed and written on a thread that may
 //! block, the next gathers.
 
-use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::core::{Core, blocking};
+use super::core::Core;
 use super::sessions::{Claim, Watch};
 use crate::disk::DiskFile;
 use crate::{BoxFuture, Error, Hasher, Operation, UploadWriter};
@@ -77,20 +75,8 @@ impl Writer {
             .await?;
         let pieces = self.gathering.take();
         let (core, claim) = (self.core.clone(), self.claim.clone());
-        let hashing = core.hashing.clone();
-        let work = move |permit: Option<OwnedSemaphorePermit>| {
-            let _permit = permit;
-            progress.advance(&core, &claim, &pieces)
-        };
-        self.state = State::Writing(match hashing.clone().try_acquire_owned() {
-            Ok(permit) => spawn_blocking(move || work(Some(permit))),
-            // Waiting for a turn is left to a task of its own: meanwhile more can be received.
-            Err(_) => tokio::spawn(async move {
-                // It fails only when closed, which nobody does.
-                let permit = hashing.acquire_owned().await.ok();
-                blocking(Operation::Write, move || work(permit)).await
-            }),
-        });
+        let work = move || progress.advance(&core, &claim, &pieces);
+        self.state = State::Writing(self.core.hashing.run(work));
         Ok(())
     }
 
@@ -206,7 +192,7 @@ impl WriteBehind {
     }
 }
 
-async fn join<T>(task: JoinHandle<Result<T, Error>>, op: Operation) -> Result<T, Error> {
+pub(super) async fn join<T>(task: JoinHandle<Result<T, Error>>, op: Operation) -> Result<T, Error> {
     match task.await {
         Ok(outcome) => outcome,
         Err(error) => Err(Error::Io {
@@ -234,7 +220,6 @@ impl Progress {
         claim: &Claim,
         pieces: &[Bytes],
     ) -> Result<Box<Self>, Error> {
-        yield_to_others();
         core.health.check_writable()?;
         claim.check()?;
         let file = match self.file.take() {
@@ -253,17 +238,6 @@ impl Progress {
         core.health.check(Operation::Write, outcome)?;
         self.file = Some(file);
         Ok(self)
-    }
-}
-
-/// Lets this thread stand back behind those that answer requests when the cores are busy: receiving takes long anyway.
-fn yield_to_others() {
-    /// Still about a third of the share of a thread that does not stand back.
-    const NICENESS: i32 = 5;
-    thread_local!(static DONE: Cell<bool> = const { Cell::new(false) });
-    if !DONE.replace(true) {
-        // On Linux this concerns the calling thread alone. If it is refused, nothing is lost.
-        let _ = rustix::process::setpriority_process(None, NICENESS);
     }
 }
 

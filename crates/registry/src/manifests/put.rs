@@ -4,7 +4,7 @@ use bytes::Bytes;
 use lazuli_db::Tx;
 use lazuli_wire::oci::{Algorithm, Digest, ParsedManifest, Reference, Tag};
 
-use super::{NewManifest, sql};
+use super::{Condition, NewManifest, sql};
 use crate::operations::{self, Operation, OperationId};
 use crate::{Error, Result, blobs, tags};
 
@@ -14,7 +14,7 @@ pub(super) struct Prepared {
     digest_bytes: Vec<u8>,
     pub(super) parsed: ParsedManifest,
     pub(super) tags: Vec<Tag>,
-    expected: Option<Digest>,
+    condition: Option<Condition>,
     body: Bytes,
 }
 
@@ -40,7 +40,7 @@ impl Prepared {
             digest_bytes: digest.to_bytes(),
             parsed,
             tags,
-            expected: new.expected,
+            condition: new.condition,
             body: new.body,
         })
     }
@@ -108,9 +108,8 @@ impl Prepared {
         let origin = context.log().origin();
         let mut superseded = sql::dot_of(tx, repository, &self.digest_bytes, origin)?
             .and_then(|b| OperationId::from_bytes(&b));
-        if let (Some(expected), Some(tag)) = (&self.expected, self.tags.first())
-            && tags::sql::find(tx, repository, tag)?.as_deref()
-                != Some(expected.to_bytes().as_slice())
+        if let (Some(condition), Some(tag)) = (self.condition, self.tags.first())
+            && !condition.holds(tags::sql::find(tx, repository, tag)?.as_deref())
         {
             return Err(Error::PreconditionFailed);
         }

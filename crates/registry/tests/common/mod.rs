@@ -240,7 +240,7 @@ pub async fn put(
         content_type: Some(media_type.into()),
         body: Bytes::copy_from_slice(body.as_bytes()),
         tags: Vec::new(),
-        expected: None,
+        condition: None,
     };
     registry
         .put_manifest(&push(name), new, &"request".into())

@@ -5,6 +5,7 @@ use crate::on_both_engines;
 use lazuli_identity::{RegistryId, testing};
 use lazuli_registry::Error;
 use lazuli_registry::listing::PageRequest;
+use lazuli_registry::manifests::{Condition, NewManifest};
 use lazuli_wire::oci::{Algorithm, Digest, Reference, Tag};
 
 const ALL: PageRequest<'static> = PageRequest {
@@ -304,13 +305,23 @@ async fn a_push_may_demand_what_the_tag_names_now(f: Fixture) {
         .unwrap()
         .body
         .clone();
-    for (expected, works) in [(second, false), (first, true), (first, false)] {
-        let new = lazuli_registry::manifests::NewManifest {
-            reference: tag("v1"),
+    for (name, condition, works) in [
+        ("v1", Condition::Names(second), false),
+        ("v1", Condition::Absent, false),
+        ("v1", Condition::Names(first), true),
+        ("v1", Condition::Names(first), false),
+        ("v1", Condition::Exists, true),
+        ("new", Condition::Exists, false),
+        ("new", Condition::Names(second), false),
+        ("new", Condition::Absent, true),
+        ("new", Condition::Absent, false),
+    ] {
+        let new = NewManifest {
+            reference: tag(name),
             content_type: Some(OCI.into()),
             body: body.clone(),
             tags: Vec::new(),
-            expected: Some(expected),
+            condition: Some(condition),
         };
         let result = f.registry.put_manifest(&push("a"), new, &"r".into()).await;
         assert_eq!(result.is_ok(), works, "{result:?}");

@@ -6,4 +6,5 @@ mod common;
 
 mod blobs;
 mod content;
+mod expiry;
 mod uploads;

@@ -98,7 +98,8 @@ settings! {
 
     /// Upload sessions.
     uploads "uploads." Uploads {
-        /// A session in which nothing happened for this long is removed with its bytes.
+        /// A session in which nothing happened for this long is removed with its bytes. One to which nothing was sent
+        /// yet ends after an hour at the latest.
         expiry: Period = "1d" in "1s" ..= "365d";
     }
 
