@@ -14,6 +14,12 @@ pub trait Clock: Send + Sync {
 
     /// Time since an arbitrary fixed point. Never goes back.
     fn monotonic(&self) -> Duration;
+
+    /// How far the wall clock is ahead of this clock now, in microseconds; negative: behind. Not zero when somebody set the
+    /// wall clock: this one does not follow.
+    fn wall_ahead_us(&self) -> i64 {
+        0
+    }
 }
 
 /// The system's time: the wall clock read once at the start, moved on by a clock that never goes back and goes on while
@@ -26,13 +32,9 @@ pub struct SystemClock {
 
 impl SystemClock {
     /// Reads the wall clock.
-    #[expect(clippy::disallowed_methods, reason = "the clock's own reading")]
     pub fn new() -> Self {
-        let wall = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
         Self {
-            wall_us: micros(wall),
+            wall_us: wall_us(),
             start: since_boot(),
         }
     }
@@ -52,6 +54,17 @@ impl Clock for SystemClock {
     fn monotonic(&self) -> Duration {
         since_boot().saturating_sub(self.start)
     }
+
+    fn wall_ahead_us(&self) -> i64 {
+        wall_us().saturating_sub(self.now_us())
+    }
+}
+
+/// Microseconds since the Unix epoch by the wall clock.
+#[expect(clippy::disallowed_methods, reason = "the clock's own reading")]
+fn wall_us() -> i64 {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+    micros(wall.unwrap_or_default())
 }
 
 /// Time since the machine was started, suspended or not.

@@ -17,6 +17,9 @@ use crate::config::Settings;
 const TRANSFERS_FLUSH: Duration = Duration::from_secs(10);
 /// How often the age of the signing keys is looked at.
 const KEY_CHECK: Duration = Duration::from_hours(1);
+/// How often the wall clock is compared with the time the server goes by, and a difference worth telling, in microseconds.
+const CLOCK_CHECK: Duration = Duration::from_mins(1);
+const CLOCK_TOLERANCE: i64 = 10_000_000;
 /// How long work that broke off rests before it begins again.
 const REST: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 5000 });
 
@@ -38,6 +41,8 @@ impl Background {
             let holder = format!("{:016x}", log.unique_number());
             Sequencer::new(&log, &holder, sequencer::Options::default()).run()
         });
+        let watched = clock.clone();
+        work.keep("clock", move || watch_clock(watched.clone()));
         let (registry, clock) = (registry.clone(), clock.clone());
         work.keep("transfers", move || {
             let (registry, clock) = (registry.clone(), clock.clone());
@@ -100,6 +105,32 @@ async fn rotate_aged_keys(identity: Identity, lifetime: Duration) {
     }
 }
 
+/// Tells when somebody sets the wall clock: the server goes on by the time it began with, because leases and tokens must
+/// neither end early nor come back.
+async fn watch_clock(clock: Arc<dyn Clock>) {
+    let mut checks = tokio::time::interval(CLOCK_CHECK);
+    let mut told = 0;
+    loop {
+        checks.tick().await;
+        let ahead = clock.wall_ahead_us();
+        if let Some(seconds) = worth_telling(ahead, &mut told) {
+            tracing::warn!(
+                seconds,
+                "the system's clock is ahead of the time this server goes by; restart it to follow"
+            );
+        }
+    }
+}
+
+/// Whole seconds, if the difference changed since it was told.
+fn worth_telling(ahead: i64, told: &mut i64) -> Option<i64> {
+    if (ahead - *told).abs() < CLOCK_TOLERANCE {
+        return None;
+    }
+    *told = ahead;
+    Some(ahead / 1_000_000)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
@@ -109,6 +140,17 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_is_told_once() {
+        let mut told = 0;
+        assert_eq!(worth_telling(9_000_000, &mut told), None);
+        assert_eq!(worth_telling(3_600_000_000, &mut told), Some(3600));
+        assert_eq!(worth_telling(3_600_500_000, &mut told), None);
+        assert_eq!(worth_telling(-20_000_000, &mut told), Some(-20));
+        // Set right again.
+        assert_eq!(worth_telling(0, &mut told), Some(0));
+    }
 
     #[tokio::test]
     async fn work_that_breaks_off_begins_again_and_ends_with_the_server() {

@@ -109,7 +109,7 @@ impl Server {
         let registry =
             wire_up::open_registry(settings, folder.path(), &db, &clock, &master_key).await?;
         let gc = Gc::open(&registry, wire_up::gc_options(settings)).await?;
-        let api = Arc::new(wire_up::open_api(settings, &registry, &identity).await?);
+        let api = Arc::new(wire_up::open_api(settings, &registry, &identity, &clock).await?);
         let banner = Banner {
             http: addresses.0,
             https: addresses.1,

@@ -223,6 +223,7 @@ pub(crate) async fn open_api(
     settings: &Settings,
     registry: &Registry,
     identity: &Identity,
+    clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Api> {
     let general = &settings.general;
     let options = ApiOptions {
@@ -262,8 +263,18 @@ pub(crate) async fn open_api(
             out.sample("", &[], bytes as f64);
         }
     };
-    let api =
-        Api::new(registry.clone(), identity.clone(), options).with_collector(Box::new(free_space));
+    let clock = clock.clone();
+    let clock_ahead = move |out: &mut Exposition| {
+        out.family(
+            "lazuli_wall_clock_ahead_seconds",
+            "gauge",
+            "How far the system's clock is ahead of the time the server goes by; not 0 when it was set meanwhile.",
+        );
+        out.sample("", &[], clock.wall_ahead_us() as f64 / 1e6);
+    };
+    let api = Api::new(registry.clone(), identity.clone(), options)
+        .with_collector(Box::new(free_space))
+        .with_collector(Box::new(clock_ahead));
     api.set_registries(hosted_registries(registry.db()).await?);
     Ok(api)
 }

@@ -1,5 +1,6 @@
 //! Outcomes as this plane tells them: the only place that gives them a status and a code.
 
+use http::header::{ALLOW, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
 use lazuli_registry::Error;
@@ -32,6 +33,14 @@ pub(super) fn route_refusal(error: RouteError, request: &Parts) -> Refusal {
         RouteError::UploadUnknown => (StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown),
     };
     Refusal::with(status, code, error, None)
+}
+
+/// 405 for a delete where nothing may be deleted. `allow`: the other methods of the endpoint.
+pub(super) fn deletion_is_off(allow: &'static str) -> Refusal {
+    let message = "deletion is switched off here; the operator can allow it with delete.enabled";
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    Refusal::with(status, ErrorCode::Unsupported, message, None)
+        .header(ALLOW, HeaderValue::from_static(allow))
 }
 
 /// Whether it is the reference of a manifest that makes a path hostile, and not the name before it.

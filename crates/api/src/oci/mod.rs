@@ -79,7 +79,7 @@ pub(crate) fn begin(
         } else {
             "GET, HEAD, PUT"
         };
-        return Err(Refusal::method_not_allowed(allow));
+        return Err(error::deletion_is_off(allow));
     }
     request.exchange.set_endpoint(endpoint(route.endpoint()));
     if let Some(name) = route.name() {

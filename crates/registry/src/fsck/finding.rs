@@ -261,11 +261,12 @@ impl Finding {
             | Self::ListingDiffers { .. }
             | Self::TagHistoryDiffers { .. }
             | Self::DanglingRows { .. }
-            | Self::OperationUnreadable { .. }
-            | Self::UploadWithoutBytes { .. } => Severity::Warning,
-            Self::OrphanFile { .. } | Self::ForeignFile { .. } | Self::OrphanUpload { .. } => {
-                Severity::Note
-            }
+            | Self::OperationUnreadable { .. } => Severity::Warning,
+            // Nothing of an upload was promised before its end; the client begins anew.
+            Self::OrphanFile { .. }
+            | Self::ForeignFile { .. }
+            | Self::OrphanUpload { .. }
+            | Self::UploadWithoutBytes { .. } => Severity::Note,
         }
     }
 

@@ -292,7 +292,7 @@ async fn a_session_that_lost_its_bytes_is_ended(f: Fixture) {
         .unwrap();
     assert!(check(&f.registry, true, false).await.1.is_empty());
     f.store.abort(half.id).await.unwrap();
-    is_repaired(&f, Severity::Warning, |finding| {
+    is_repaired(&f, Severity::Note, |finding| {
         matches!(finding, Finding::UploadWithoutBytes { .. })
     })
     .await;

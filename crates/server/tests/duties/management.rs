@@ -183,6 +183,7 @@ fn x01_x03_x06_deletion_can_be_switched_off_and_is_then_405() {
         let response = server.admin().delete(&format!("/v2/a/{target}"));
         refused(&response, 405, "UNSUPPORTED");
         assert!(response.header("allow").is_some());
+        assert!(String::from_utf8_lossy(&response.body).contains("delete.enabled"));
     }
 }
 
