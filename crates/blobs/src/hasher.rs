@@ -27,6 +27,8 @@ pub struct StateError;
 const VERSION: u8 = 1;
 /// Version, algorithm, and the number of bytes hashed (big-endian).
 const HEADER: usize = 1 + 1 + 8;
+/// Most bytes hashed by a state that is carried on. SHA-256 counts bits in 64 bits, so it ends at 2^61 bytes.
+const LONGEST: u64 = 1 << 60;
 
 impl Hasher {
     /// The hash of no bytes.
@@ -96,6 +98,9 @@ impl Hasher {
             return Err(StateError);
         };
         let length = u64::from_be_bytes(length.try_into().map_err(|_| StateError)?);
+        if length > LONGEST {
+            return Err(StateError);
+        }
         let state = match Algorithm::from_code(code).ok_or(StateError)? {
             Algorithm::Sha256 => State::Sha256(restore_state(state, length, 32)?),
             Algorithm::Sha512 => State::Sha512(restore_state(state, length, 64)?),
