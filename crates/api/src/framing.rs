@@ -36,25 +36,26 @@ const LONGEST: usize = TRANSFER_ENCODING.len();
 impl Framing {
     /// The next bytes read are those of a new request.
     pub(crate) fn expect_request(&mut self) {
-        self.state = State::Start;
+        *self = Self::default();
     }
 
     /// Looks at bytes as they are read.
     pub(crate) fn observe(&mut self, bytes: &[u8]) {
         match self.state {
             State::Done => {}
-            State::Start if matches!(bytes.first(), Some(b'G' | b'H' | b'O')) => {
-                *self = Self {
-                    state: State::Done,
-                    ..Self::default()
-                };
-            }
             State::Start => {
-                *self = Self {
-                    state: State::Head,
-                    ..Self::default()
-                };
-                self.scan(bytes);
+                // Empty lines before a request are passed over, as hyper does (RFC 9112, section 2.2).
+                let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+                match bytes.iter().position(|byte| !is_end(byte)) {
+                    None => {}
+                    Some(start) if matches!(bytes[start], b'G' | b'H' | b'O') => {
+                        self.state = State::Done;
+                    }
+                    Some(start) => {
+                        self.state = State::Head;
+                        self.scan(&bytes[start..]);
+                    }
+                }
             }
             State::Head => self.scan(bytes),
         }
@@ -62,7 +63,7 @@ impl Framing {
 
     /// Whether the head told the length of its body more than once.
     pub(crate) fn is_ambiguous(&self) -> bool {
-        self.content_lengths + self.transfer_encodings > 1
+        self.content_lengths.saturating_add(self.transfer_encodings) > 1
     }
 
     fn scan(&mut self, bytes: &[u8]) {

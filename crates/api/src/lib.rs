@@ -28,6 +28,8 @@ mod sendfile;
 mod server;
 mod service;
 mod stream;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tls;
 mod token;
 mod token_plane;

@@ -88,8 +88,21 @@ impl Network {
         };
         let address: IpAddr = address.parse().ok()?;
         let longest = if address.is_ipv4() { 32 } else { 128 };
-        let bits = bits.map_or(Some(longest), |bits| bits.parse().ok())?;
-        (bits <= longest).then_some(Self { address, bits })
+        let bits: u8 = bits.map_or(Some(longest), |bits| bits.parse().ok())?;
+        if bits > longest {
+            return None;
+        }
+        // An address of IPv4 written as IPv6 is compared as what it is.
+        let canonical = address.to_canonical();
+        let bits = if canonical == address {
+            bits
+        } else {
+            bits.checked_sub(96)?
+        };
+        Some(Self {
+            address: canonical,
+            bits,
+        })
     }
 
     /// Whether an address is in the range.
@@ -286,14 +299,14 @@ impl Resolver {
         if !self.is_trusted(remote) {
             return remote;
         }
-        let fields = request.headers.get_all("x-forwarded-for");
+        let fields = request.headers.get_all("x-forwarded-for").iter();
         let mut client = remote;
-        let texts: Vec<&str> = fields
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .collect();
-        for text in texts.iter().rev().flat_map(|text| text.rsplit(',')) {
-            let Ok(address) = text.trim().parse() else {
+        let hops = fields
+            .rev()
+            .flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
+        for hop in hops {
+            // What cannot be read is where the client's own words may begin: nothing before it counts.
+            let Ok(Ok(address)) = str::from_utf8(hop).map(|text| text.trim().parse()) else {
                 break;
             };
             client = address;

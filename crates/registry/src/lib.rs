@@ -18,6 +18,8 @@ pub mod referrers;
 mod repositories;
 mod sessions;
 pub mod tags;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod uploads;
 
 use std::future::Future;
