@@ -15,7 +15,8 @@ use lazuli_identity::{Delete, Pull, Push, RepositoryAccess};
 use lazuli_wire::oci::{Digest, RepositoryName};
 use quick_cache::sync::Cache as Store;
 
-use crate::cache::Change;
+use crate::cache::{Cache, Change};
+use crate::nodes::RECORD_AGE;
 use crate::operations::{self, Operation};
 use crate::{Error, Registry, Result, metering, repositories};
 
@@ -38,6 +39,8 @@ pub struct StoredBlob {
     content: Content,
     /// Until when the digest is known to be leased, in microseconds since the Unix epoch.
     leased_until: AtomicI64,
+    /// When the record was read, in microseconds since the Unix epoch.
+    read_at: i64,
 }
 
 #[derive(Debug, Clone)]
@@ -47,7 +50,13 @@ pub(crate) enum Content {
 }
 
 impl StoredBlob {
-    pub(crate) fn new(digest: Digest, size: u64, content: Content, leased_until: i64) -> Self {
+    pub(crate) fn new(
+        digest: Digest,
+        size: u64,
+        content: Content,
+        leased_until: i64,
+        read_at: i64,
+    ) -> Self {
         let text = digest.to_string();
         Self {
             digest,
@@ -56,6 +65,7 @@ impl StoredBlob {
             size,
             content,
             leased_until: AtomicI64::new(leased_until),
+            read_at,
         }
     }
 
@@ -93,9 +103,22 @@ impl Registry {
         access: &RepositoryAccess<Pull>,
         digest: &Digest,
     ) -> Option<Arc<StoredBlob>> {
-        self.inner
-            .cache
-            .blob(access.registry().get(), access.repository(), digest)
+        self.remembered_now(|cache| {
+            self.recent_record(cache, access.registry().get(), access.repository(), digest)
+        })
+    }
+
+    /// What memory knows of a blob, if it was read lately enough: that garbage collection took it, no other node tells.
+    fn recent_record(
+        &self,
+        cache: &Cache,
+        registry: i64,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Option<Arc<StoredBlob>> {
+        let found = cache.blob(registry, name, digest)?;
+        let relied_on = self.inner.nodes.is_none() || self.now() - found.read_at < RECORD_AGE;
+        relied_on.then_some(found)
     }
 
     /// The blob of that digest, if the repository holds it.
@@ -115,11 +138,16 @@ impl Registry {
         access: &RepositoryAccess<Pull>,
         digest: &Digest,
     ) -> Result<Arc<StoredBlob>> {
-        let blob = self.blob(access, digest).await?;
-        if let Err(Error::Damaged) = self.blob_bytes(&blob).await {
-            tracing::error!(%digest, "the bytes of a blob are gone or cut; pushing it again heals it");
-            return Err(Error::BlobUnknown);
-        }
+        let blob = match self.open_blob(access, digest).await {
+            Ok((blob, _)) => blob,
+            Err(Error::Damaged) => {
+                tracing::error!(%digest, "the bytes of a blob are gone or cut; pushing it again heals it");
+                return Err(Error::BlobUnknown);
+            }
+            // Its record is there; whether its bytes can be read will show.
+            Err(Error::Store(_)) => self.blob(access, digest).await?,
+            Err(error) => return Err(error),
+        };
         let (now, lease) = (self.now(), self.lease_us());
         if blob.leased_until.load(Ordering::Acquire) >= now + lease {
             return Ok(blob);
@@ -130,26 +158,49 @@ impl Registry {
             *digest,
             self.leased_until(now),
         );
-        let leased = self
-            .inner
-            .db
-            .write_relaxed(move |tx| {
-                let repository =
-                    repositories::sql::find(tx, registry, &name)?.ok_or(Error::BlobUnknown)?;
-                Ok::<_, Error>(sql::lease(
-                    tx,
-                    registry,
-                    repository,
-                    &digest.to_bytes(),
-                    until,
-                )?)
-            })
-            .await?;
+        let lease = move |tx: &mut Tx<'_>| {
+            let repository =
+                repositories::sql::find(tx, registry, &name)?.ok_or(Error::BlobUnknown)?;
+            Ok::<_, Error>(sql::lease(
+                tx,
+                registry,
+                repository,
+                &digest.to_bytes(),
+                until,
+            )?)
+        };
+        // A database server may crash, or a standby take over, without a node noticing: then nothing may be forgotten.
+        let leased = match self.inner.nodes {
+            None => self.inner.db.write_relaxed(lease).await?,
+            Some(_) => self.inner.db.write(lease).await?,
+        };
         if !leased {
             return Err(Error::BlobUnknown);
         }
         blob.leased_until.fetch_max(until, Ordering::AcqRel);
         Ok(blob)
+    }
+
+    /// A blob with its bytes. Where other nodes work on the same database, one whose bytes are gone is looked up again: one of
+    /// them may have collected or replaced it.
+    ///
+    /// Errors: [`Error::Damaged`] when the store no longer has the bytes as recorded.
+    pub async fn open_blob(
+        &self,
+        access: &RepositoryAccess<Pull>,
+        digest: &Digest,
+    ) -> Result<(Arc<StoredBlob>, BlobBytes)> {
+        let blob = self.blob(access, digest).await?;
+        match self.blob_bytes(&blob).await {
+            Ok(bytes) => Ok((blob, bytes)),
+            Err(Error::Damaged) if self.inner.nodes.is_some() => {
+                let (registry, name) = (access.registry().get(), access.repository());
+                let blob = self.read_blob(registry, name, digest).await?;
+                let bytes = self.blob_bytes(&blob).await?;
+                Ok((blob, bytes))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn find_blob(
@@ -158,9 +209,21 @@ impl Registry {
         name: &RepositoryName,
         digest: &Digest,
     ) -> Result<Arc<StoredBlob>> {
-        if let Some(found) = self.inner.cache.blob(registry, name, digest) {
+        let look = |cache: &Cache| self.recent_record(cache, registry, name, digest);
+        if let Some(found) = self.remembered(look).await {
             return Ok(found);
         }
+        self.read_blob(registry, name, digest).await
+    }
+
+    /// Reads a blob's record, whatever memory has.
+    async fn read_blob(
+        &self,
+        registry: i64,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Arc<StoredBlob>> {
+        let now = self.now();
         let ticket = self.inner.cache.ticket(registry, Some(name));
         let (tx_name, tx_digest) = (name.clone(), *digest);
         let found = self
@@ -171,7 +234,7 @@ impl Registry {
                     repositories::sql::find(tx, registry, &tx_name)?.ok_or(Error::NameUnknown)?;
                 let row = sql::find(tx, registry, repository, &tx_digest.to_bytes())?
                     .ok_or(Error::BlobUnknown)?;
-                row.into_blob(tx_digest)
+                row.into_blob(tx_digest, now)
             })
             .await?;
         let found = Arc::new(found);
@@ -282,12 +345,9 @@ impl Registry {
             return Ok(false);
         }
         // A blob whose bytes are gone is not mounted: the client then pushes it, which heals it.
-        match self.blob(source, digest).await {
-            Ok(blob) => match self.blob_bytes(&blob).await {
-                Err(Error::Damaged) => return Ok(false),
-                other => drop(other?),
-            },
-            Err(Error::NameUnknown | Error::BlobUnknown) => return Ok(false),
+        match self.open_blob(source, digest).await {
+            Ok(_) => {}
+            Err(Error::NameUnknown | Error::BlobUnknown | Error::Damaged) => return Ok(false),
             Err(error) => return Err(error),
         }
         let registry = target.registry().get();

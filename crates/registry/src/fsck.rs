@@ -13,6 +13,9 @@ mod repair;
 mod sql;
 mod store;
 
+use lazuli_identity::RegistryId;
+
+use crate::operations::{self, Operation};
 use crate::{Registry, Result};
 
 pub use finding::{Damage, Finding, Place, Severity};
@@ -95,8 +98,31 @@ pub async fn check(
     checker.check_log().await?;
     if checker.summary.repaired > 0 {
         registry.inner.cache.clear();
+        tell_other_nodes(registry).await?;
     }
     Ok(checker.summary)
+}
+
+/// A repair changed what other nodes may have in memory: after a setting's operation they forget everything.
+async fn tell_other_nodes(registry: &Registry) -> Result<()> {
+    if registry.inner.nodes.is_none() {
+        return Ok(());
+    }
+    let context = registry.inner.log.context("fsck", "");
+    registry
+        .inner
+        .db
+        .write(move |tx| {
+            let operation = Operation::Setting {
+                name: "fsck.repaired_at".to_owned(),
+                value: Some(context.now_us().to_string()),
+            };
+            let id = RegistryId::DEFAULT.get();
+            operations::append(tx, &context, id, None, &operation, None)
+        })
+        .await?;
+    registry.inner.log.committed();
+    Ok(())
 }
 
 struct Checker<'a> {

@@ -13,6 +13,7 @@ pub mod listing;
 pub mod manifests;
 pub mod merge;
 pub mod metering;
+pub mod nodes;
 pub mod operations;
 pub mod referrers;
 mod repositories;
@@ -54,6 +55,9 @@ pub struct Options {
     pub tags_per_push: usize,
     /// Sizes of the caches.
     pub cache: CacheOptions,
+    /// How old an answer may be that other nodes of the same database have changed meanwhile. Zero: it never is. Without
+    /// meaning for a process that is alone with its database.
+    pub staleness: Duration,
 }
 
 /// One process's view of every registry it serves. Cheap to clone.
@@ -68,6 +72,8 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: Options,
     pub(crate) cache: Arc<Cache>,
+    /// `None`: no other process changes the database.
+    pub(crate) nodes: Option<nodes::Nodes>,
     pub(crate) sessions: sessions::Sessions,
     pub(crate) files: blobs::OpenFiles,
     pub(crate) transfers: metering::Transfers,
@@ -94,10 +100,17 @@ impl Registry {
         let cache = Cache::new(options.cache);
         let seed =
             getrandom::u64().map_err(|_| Error::Internal("the system gave no random bytes"))?;
-        let log = operations::Log::open(db.clone(), clock.clone(), options.origin, seed).await?;
+        let (origin, staleness) = (options.origin, options.staleness);
+        let log = operations::Log::open(db.clone(), clock.clone(), origin, seed).await?;
+        let is_alone = db.engine() == "sqlite";
+        let nodes = if is_alone {
+            None
+        } else {
+            Some(nodes::Nodes::follow(&db, &clock, &cache, origin, staleness).await?)
+        };
         Ok(Self {
             inner: Arc::new(Inner {
-                sessions: sessions::Sessions::new(options.session_key, db.engine() == "sqlite"),
+                sessions: sessions::Sessions::new(options.session_key, is_alone),
                 files: blobs::OpenFiles::new(),
                 transfers: metering::Transfers::new(),
                 boot: sessions::boot_id(),
@@ -106,6 +119,7 @@ impl Registry {
                 clock,
                 options,
                 cache,
+                nodes,
                 log,
             }),
         })
@@ -134,6 +148,33 @@ impl Registry {
     /// The answers kept in memory.
     pub fn cache(&self) -> &Arc<Cache> {
         &self.inner.cache
+    }
+
+    /// How this node follows the others; `None` when it is alone with its database.
+    pub fn node_stats(&self) -> Option<nodes::NodeStats> {
+        self.inner.nodes.as_ref().map(nodes::Nodes::stats)
+    }
+
+    /// What memory has, if it may be asked without waiting.
+    pub(crate) fn remembered_now<T>(&self, look: impl Fn(&Cache) -> Option<T>) -> Option<T> {
+        if let Some(nodes) = &self.inner.nodes
+            && !nodes.is_fresh()
+        {
+            return None;
+        }
+        look(&self.inner.cache)
+    }
+
+    /// What memory has, and no other node has changed.
+    pub(crate) async fn remembered<T>(&self, look: impl Fn(&Cache) -> Option<T>) -> Option<T> {
+        let found = look(&self.inner.cache)?;
+        let Some(nodes) = &self.inner.nodes else {
+            return Some(found);
+        };
+        drop(found);
+        // Asked again afterwards: what was found before may be what has to be forgotten.
+        (nodes.is_fresh() || nodes.catch_up().await).then_some(())?;
+        look(&self.inner.cache)
     }
 
     pub(crate) fn now(&self) -> i64 {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use lazuli_identity::{Delete, Pull, Push, RepositoryAccess};
 use lazuli_wire::oci::{Digest, ManifestKind, ManifestWarning, Reference, Tag};
 
-use crate::cache::Change;
+use crate::cache::{Cache, Change};
 use crate::{Error, Registry, Result, repositories, tags};
 
 pub(crate) use delete::{newest_version, record_untagged, remove_all};
@@ -114,9 +114,9 @@ impl Registry {
         access: &RepositoryAccess<Pull>,
         reference: &Reference,
     ) -> Option<Arc<StoredManifest>> {
-        self.inner
-            .cache
-            .manifest(access.registry().get(), access.repository(), reference)
+        self.remembered_now(|cache| {
+            cache.manifest(access.registry().get(), access.repository(), reference)
+        })
     }
 
     /// The manifest a reference names.
@@ -127,7 +127,8 @@ impl Registry {
     ) -> Result<Arc<StoredManifest>> {
         let registry = access.registry().get();
         let name = access.repository();
-        if let Some(found) = self.inner.cache.manifest(registry, name, reference) {
+        let look = |cache: &Cache| cache.manifest(registry, name, reference);
+        if let Some(found) = self.remembered(look).await {
             return Ok(found);
         }
         let ticket = self.inner.cache.ticket(registry, Some(name));

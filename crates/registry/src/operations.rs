@@ -20,6 +20,7 @@ use lazuli_wire::oci::{Digest, Tag};
 use tokio::sync::Notify;
 
 pub use payload::PayloadError;
+pub(crate) use payload::decode;
 pub use reader::{Cursor, Entry, LogReader, ReadError};
 
 /// The identifier of an operation: clock (8 bytes, big-endian), origin (2), entropy (6).

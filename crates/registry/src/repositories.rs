@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lazuli_identity::{CatalogAccess, Delete, RepositoryAccess};
 
-use crate::cache::PageKey;
+use crate::cache::{Cache, PageKey};
 use crate::listing::{Page, PageRequest};
 use crate::manifests::Removed;
 use crate::{Error, Registry, Result, manifests, operations};
@@ -23,7 +23,8 @@ impl Registry {
             last: request.last.map(Into::into),
             limit: request.limit,
         };
-        if let Some(page) = self.inner.cache.page(registry, None, &key) {
+        let look = |cache: &Cache| cache.page(registry, None, &key);
+        if let Some(page) = self.remembered(look).await {
             return Ok(page);
         }
         let ticket = self.inner.cache.ticket(registry, None);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use lazuli_identity::{Delete, MetadataRead, Permission, Pull, RepositoryAccess};
 use lazuli_wire::oci::{Reference, Tag};
 
-use crate::cache::{Change, PageKey};
+use crate::cache::{Cache, Change, PageKey};
 use crate::listing::{Page, PageRequest};
 use crate::{Error, Registry, Result, operations, repositories};
 
@@ -30,7 +30,8 @@ impl Registry {
             last: request.last.map(Into::into),
             limit: request.limit,
         };
-        if let Some(page) = self.inner.cache.page(registry, Some(name), &key) {
+        let look = |cache: &Cache| cache.page(registry, Some(name), &key);
+        if let Some(page) = self.remembered(look).await {
             return Ok(page);
         }
         let ticket = self.inner.cache.ticket(registry, Some(name));

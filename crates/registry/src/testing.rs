@@ -1,8 +1,17 @@
-//! The reader of upload states by itself, for property tests and fuzzing. Never part of a product build.
+//! The reader of upload states by itself, for property tests and fuzzing, and polls on demand. Never part of a product build.
 
 use lazuli_wire::oci::{Algorithm, RepositoryName, UploadId};
 
+use crate::Registry;
 use crate::sessions::{FRESH_US, Owner, Sessions};
+
+/// Waits for a poll of other nodes' changes that begins after this call; false: it failed, or this node is alone.
+pub async fn catch_up(registry: &Registry) -> bool {
+    match &registry.inner.nodes {
+        Some(nodes) => nodes.catch_up().await,
+        None => false,
+    }
+}
 
 /// How long a state is good for, in microseconds.
 pub const STATE_LIFE_US: i64 = FRESH_US;

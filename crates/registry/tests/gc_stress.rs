@@ -115,8 +115,8 @@ impl Client {
 
     async fn read(&self, index: u64) {
         let digest = Digest::of(Algorithm::Sha256, &content(index));
-        let blob = self.registry.blob(&pull(self.name), &digest).await.unwrap();
-        match self.registry.blob_bytes(&blob).await.unwrap() {
+        let opened = self.registry.open_blob(&pull(self.name), &digest).await;
+        match opened.unwrap().1 {
             BlobBytes::Memory(bytes) => assert_eq!(bytes, content(index)),
             BlobBytes::File(file) => assert_eq!(file.size, content(index).len() as u64),
         }
@@ -153,10 +153,12 @@ async fn pushes_and_collection_do_not_hurt_one_another(f: Fixture) {
             clock.advance(Duration::from_secs(70));
         }
     });
+    // Half of the clients push to another node than the one that collects.
+    let nodes = [f.registry.clone(), f.node().await];
     let clients: Vec<_> = (0..8)
         .map(|number| {
             let mut client = Client {
-                registry: f.registry.clone(),
+                registry: nodes[number / 4].clone(),
                 clock: f.clock.clone(),
                 name: NAMES[number % 4],
                 number,

@@ -175,6 +175,7 @@ pub(crate) async fn open_registry(
             blobs: settings.memory.blob_cache.0,
             pages: settings.memory.page_cache.0,
         },
+        staleness: settings.cluster.staleness.0,
     };
     Registry::open(db.clone(), Arc::new(store), clock.clone(), options)
         .await

@@ -50,10 +50,8 @@ pub(super) async fn get(
         let blob = blob.map_err(|error| task.refusal(&error))?;
         return head(task, &blob);
     }
-    let blob = registry.blob(access, digest).await;
-    let blob = blob.map_err(|error| task.refusal(&error))?;
-    let bytes = registry.blob_bytes(&blob).await;
-    let bytes = bytes.map_err(|error| task.refusal(&error))?;
+    let opened = registry.open_blob(access, digest).await;
+    let (blob, bytes) = opened.map_err(|error| task.refusal(&error))?;
     render(task, access, &blob, bytes)
 }
 

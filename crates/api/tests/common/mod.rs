@@ -63,6 +63,7 @@ impl Server {
                 manifest: ManifestLimits::default(),
                 tags_per_push: 10,
                 cache: CacheOptions::default(),
+                staleness: Duration::ZERO,
             };
             let registry = Registry::open(db, Arc::new(store), clock, registry_options)
                 .await

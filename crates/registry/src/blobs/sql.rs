@@ -15,7 +15,7 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    pub(crate) fn into_blob(self, digest: Digest) -> crate::Result<StoredBlob> {
+    pub(crate) fn into_blob(self, digest: Digest, read_at: i64) -> crate::Result<StoredBlob> {
         let content = match (self.content, self.location) {
             (Some(bytes), _) => Content::Inline(bytes.into()),
             (None, Some(location)) => Content::Stored(
@@ -29,6 +29,7 @@ impl Found {
             self.size as u64,
             content,
             self.leased_until,
+            read_at,
         ))
     }
 }
@@ -205,7 +206,9 @@ pub(crate) fn link(
 ) -> Result<(), Error> {
     tx.execute(
         "INSERT INTO repository_blobs (repository_id, digest, registry_id, size, linked_at, leased_until, check_after) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT (repository_id, digest) DO UPDATE SET leased_until = excluded.leased_until",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT (repository_id, digest) DO UPDATE \
+         SET leased_until = CASE WHEN repository_blobs.leased_until < excluded.leased_until THEN excluded.leased_until \
+           ELSE repository_blobs.leased_until END",
         &[repository.into(), digest.into(), registry.into(), size.into(), now.into(), until.into()],
     )
     .map(drop)

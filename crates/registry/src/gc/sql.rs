@@ -260,16 +260,6 @@ pub(super) fn trust(tx: &mut Tx<'_>) -> Result<Option<Trust>, Error> {
     Ok(text.as_deref().and_then(Trust::parse))
 }
 
-/// When the PostgreSQL server was started, as one word.
-pub(super) fn server_start(tx: &mut Tx<'_>) -> Result<String, Error> {
-    let start = tx.query_one(
-        "SELECT CAST(pg_postmaster_start_time() AS TEXT)",
-        &[],
-        |row| row.get_string(0),
-    )?;
-    Ok(start.unwrap_or_default().replace(' ', "T"))
-}
-
 pub(super) fn set_trust(tx: &mut Tx<'_>, trust: &Trust) -> Result<(), Error> {
     let text = trust.to_text();
     tx.execute(

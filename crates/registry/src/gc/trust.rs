@@ -1,10 +1,12 @@
 //! Whether the leases in the database are all that were given.
 //!
 //! A digest affirmed by `HEAD` is leased in a transaction that does not wait for the disk, because reads must stay
-//! cheap. It survives the end of the process, but when the machine of the database fails the last of them may be lost.
-//! So after that machine (for PostgreSQL: the server) was started anew, unless the process before said that it had
-//! ended in order, nothing is collected until every lease that may have been lost would have ended. The row also
-//! carries that time over to processes that start meanwhile.
+//! cheap. It survives the end of the process, but when the machine fails the last of them may be lost. So after the
+//! machine was started anew, unless the process before said that it had ended in order, nothing is collected until
+//! every lease that may have been lost would have ended. The row also carries that time over to processes that start
+//! meanwhile.
+//!
+//! On PostgreSQL leases are durable: its server may crash, or a standby take its place, while a node is at work.
 
 use super::{micros, sql};
 use crate::{Registry, Result};
@@ -69,7 +71,7 @@ pub(super) struct Known {
 
 /// Looks whether the machine of the database was started anew since this was last asked.
 pub(super) async fn refresh(registry: &Registry, known: &mut Known) -> Result<()> {
-    let boot = boot(registry).await;
+    let boot = boot(registry);
     if known.boot.as_ref() == Some(&boot) {
         return Ok(());
     }
@@ -92,16 +94,10 @@ pub(super) async fn refresh(registry: &Registry, known: &mut Known) -> Result<()
 }
 
 /// Names the start of the machine that the database is on; empty if it cannot be told.
-async fn boot(registry: &Registry) -> String {
-    if registry.inner.db.engine() == "sqlite" {
-        return registry.inner.boot.clone();
-    }
-    match registry.inner.db.read(sql::server_start).await {
-        Ok(start) => start,
-        Err(error) => {
-            tracing::debug!(%error, "the database server does not say when it was started");
-            String::new()
-        }
+fn boot(registry: &Registry) -> String {
+    match registry.inner.nodes {
+        None => registry.inner.boot.clone(),
+        Some(_) => "durable".to_owned(),
     }
 }
 

@@ -84,7 +84,7 @@ pub(super) fn encode_observed(operation: &Operation) -> Option<Vec<u8>> {
 }
 
 /// Reads an operation back.
-pub(super) fn decode(
+pub(crate) fn decode(
     kind: &str,
     payload: &str,
     observed: Option<&[u8]>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lazuli_blobs::MemoryStore;
-use lazuli_db::clock::ManualClock;
+use lazuli_db::clock::{Clock, ManualClock};
 use lazuli_db::{Db, PostgresOptions, SqliteOptions};
 use lazuli_identity::{Delete, Permission, Pull, Push, RegistryId, RepositoryAccess, testing};
 use lazuli_registry::manifests::{NewManifest, Stored};
@@ -67,6 +67,7 @@ pub fn options() -> Options {
         manifest: ManifestLimits::default(),
         tags_per_push: 10,
         cache: CacheOptions::default(),
+        staleness: Duration::ZERO,
     }
 }
 
@@ -102,6 +103,25 @@ impl Fixture {
             store,
             keep,
         }
+    }
+
+    /// Another node on the same data, with connections of its own. On SQLite, which has one, the same registry again.
+    pub async fn node(&self) -> Registry {
+        self.node_with(self.clock.clone(), options()).await
+    }
+
+    /// As [`Self::node`], with a clock and options of its own.
+    pub async fn node_with(&self, clock: Arc<dyn Clock>, options: Options) -> Registry {
+        let Keep::Database(database) = &self.keep else {
+            return self.registry.clone();
+        };
+        let db = Db::open_postgres(PostgresOptions {
+            connections: 4,
+            ..PostgresOptions::new(database.url())
+        });
+        Registry::open(db.unwrap(), self.store.clone(), clock, options)
+            .await
+            .unwrap()
     }
 
     /// The same data, as another process sees it after a restart.

@@ -22,7 +22,9 @@ async fn a_manifest_comes_back_byte_for_byte_by_tag_and_digest(f: Fixture) {
             assert_eq!(Digest::of(Algorithm::Sha256, &found.body), digest);
             assert_eq!(&found.media_type[..], OCI.as_bytes());
         }
-        assert!(f.registry.cached_manifest(&pull("a"), &reference).is_some());
+        // One of several nodes must ask the others first.
+        let cached = f.registry.cached_manifest(&pull("a"), &reference);
+        assert_eq!(cached.is_some(), f.db.engine() == "sqlite");
     }
     assert!(matches!(
         f.registry.manifest(&pull("a"), &tag("v2")).await,

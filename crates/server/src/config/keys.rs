@@ -88,6 +88,13 @@ settings! {
         connections: u32 = "0" in "0" ..= "64";
     }
 
+    /// Several servers, called nodes, with one PostgreSQL database: each answers as if it were the only one.
+    cluster "cluster." Cluster {
+        /// How old an answer may be that another node has changed meanwhile. 0s: no answer ever is; then a node asks the
+        /// database for changes before it answers from memory, once for all requests that wait. More saves that time.
+        staleness: Period = "0s" in "0s" ..= "1m";
+    }
+
     /// How blobs are kept on the disk.
     storage "storage." Storage {
         /// Blobs up to this size live in the database, where many of them become durable with one flush.

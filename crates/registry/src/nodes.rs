@@ -1,0 +1,295 @@
+//! Many nodes on one database: how the answers that each keeps in memory agree.
+//!
+//! A process that is alone with its database (SQLite) has no [`Nodes`], and none of this happens. One of many must not answer
+//! from memory what another node has changed. So before it does, it *catches up*: it reads from the operation log what was
+//! committed since it last looked, and forgets what that changed. One such *poll* serves every request that arrived before it
+//! began, so its cost does not grow with the requests: at any moment at most one poll is under way, and one waits. This is the
+//! read index of replicated logs, with the database as the log: an answer contains every change that was acknowledged before its
+//! request arrived, on whichever node.
+//!
+//! **No poll misses an operation.** A poll reads, in one snapshot, the operations that have no number yet, and those whose
+//! number is greater than `seen`, the greatest number that an earlier poll met. Say an operation was committed before the
+//! snapshot. If it has no number there, it is in the first part. If its number is greater than `seen`, it is in the second.
+//! Otherwise some earlier poll met the number `seen`; numbers are given in order, each batch by a transaction that reads and
+//! writes the row the one before it wrote (`origins`), so whoever sees a number sees all smaller ones: that poll, or one before
+//! it, met this operation too. Where the sequencer runs does not matter.
+//!
+//! **Nothing older comes back.** Forgetting ends the tickets of readers under way (`cache.rs`). A reader that read before an
+//! operation was committed took its ticket before the poll that met the operation, so what it read is not kept.
+//!
+//! An operation without a number is met by several polls; `unnumbered` remembers it, so that it is acted on once. A poll that
+//! finds more than it wants to read forgets everything instead.
+//!
+//! Not operations, and so not told: a blob that garbage collection took out of a repository, and one whose damaged copy was
+//! replaced. Neither is anything a client was told of; a record of a blob is relied on for [`RECORD_AGE`] only, and when its bytes
+//! are gone it is read again.
+
+mod sql;
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lazuli_db::clock::Clock;
+use lazuli_db::{Db, Error};
+use lazuli_wire::oci::{Reference, RepositoryName};
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+
+use crate::cache::{Cache, Change};
+use crate::operations::{Operation, OperationId};
+
+/// How long a record of a blob in memory is relied on, in microseconds.
+pub(crate) const RECORD_AGE: i64 = 60_000_000;
+
+/// Most operations that a poll acts on one by one; with more, everything is forgotten.
+const MOST: u32 = 500;
+
+/// What one node among many knows of the others' changes. Dropping it ends its polls.
+pub(crate) struct Nodes {
+    shared: Arc<Shared>,
+    done: watch::Receiver<Done>,
+    staleness: Duration,
+    task: AbortHandle,
+}
+
+struct Shared {
+    db: Db,
+    clock: Arc<dyn Clock>,
+    cache: Arc<Cache>,
+    origin: u16,
+    /// Polls begun.
+    begun: AtomicU64,
+    wanted: Notify,
+    /// When the last poll that succeeded began, in microseconds of the monotonic clock.
+    fresh_from: AtomicI64,
+    progress: Mutex<Progress>,
+    acted_on: AtomicU64,
+}
+
+/// How much of the log was met.
+#[derive(Default)]
+struct Progress {
+    seen: i64,
+    /// Operations acted on that had no number when last seen.
+    unnumbered: HashSet<OperationId>,
+}
+
+/// The last poll that ended.
+#[derive(Debug, Clone, Copy)]
+struct Done {
+    poll: u64,
+    succeeded: bool,
+}
+
+/// What a poll read.
+struct Found {
+    /// Without a number, then those after `seen`.
+    operations: Vec<Met>,
+    /// There were more.
+    cut: bool,
+}
+
+/// An operation as a poll meets it.
+struct Met {
+    id: OperationId,
+    sequence: Option<i64>,
+    registry: i64,
+    repository: Option<RepositoryName>,
+    /// `None`: this version cannot read it.
+    operation: Option<Operation>,
+}
+
+/// How the polls of this node went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeStats {
+    /// Polls begun since the start.
+    pub polls: u64,
+    /// Operations that were met and acted on, this node's own included.
+    pub operations: u64,
+}
+
+impl Nodes {
+    /// Starts following the log from its present end. To be called while the cache is empty.
+    pub(crate) async fn follow(
+        db: &Db,
+        clock: &Arc<dyn Clock>,
+        cache: &Arc<Cache>,
+        origin: u16,
+        staleness: Duration,
+    ) -> Result<Self, Error> {
+        let seen = db
+            .read_one(move |tx| sql::newest_number(tx, origin))
+            .await?;
+        let progress = Progress {
+            seen,
+            ..Progress::default()
+        };
+        let shared = Arc::new(Shared {
+            db: db.clone(),
+            clock: Arc::clone(clock),
+            cache: Arc::clone(cache),
+            origin,
+            begun: AtomicU64::new(0),
+            wanted: Notify::new(),
+            fresh_from: AtomicI64::new(i64::MIN),
+            progress: Mutex::new(progress),
+            acted_on: AtomicU64::new(0),
+        });
+        let (told, done) = watch::channel(Done {
+            poll: 0,
+            succeeded: true,
+        });
+        let polling = poll_when_wanted(Arc::clone(&shared), told, staleness);
+        Ok(Self {
+            shared,
+            done,
+            staleness,
+            task: tokio::spawn(polling).abort_handle(),
+        })
+    }
+
+    /// Whether memory may be asked without catching up: only where answers may be a little old.
+    pub(crate) fn is_fresh(&self) -> bool {
+        if self.staleness.is_zero() {
+            return false;
+        }
+        let from = self.shared.fresh_from.load(Ordering::Acquire);
+        let oldest = micros(self.shared.clock.monotonic()) - micros(self.staleness);
+        from > oldest
+    }
+
+    /// Waits for a poll that begins after this call. False: it failed, and memory must not be asked.
+    pub(crate) async fn catch_up(&self) -> bool {
+        let wanted = self.shared.begun.load(Ordering::SeqCst) + 1;
+        let mut done = self.done.clone();
+        self.shared.wanted.notify_one();
+        let done = done.wait_for(|done| done.poll >= wanted).await;
+        done.is_ok_and(|done| done.succeeded)
+    }
+
+    pub(crate) fn stats(&self) -> NodeStats {
+        NodeStats {
+            polls: self.shared.begun.load(Ordering::Relaxed),
+            operations: self.shared.acted_on.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Drop for Nodes {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Polls while somebody waits for it; and, where answers may be a little old, so often that they need not wait.
+async fn poll_when_wanted(shared: Arc<Shared>, told: watch::Sender<Done>, staleness: Duration) {
+    loop {
+        if staleness.is_zero() {
+            shared.wanted.notified().await;
+        } else {
+            let _ = tokio::time::timeout(staleness / 3, shared.wanted.notified()).await;
+        }
+        // Whoever asked has read a smaller number, and waits for this poll or a later one.
+        let poll = shared.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        let outcome = shared.poll().await;
+        if let Err(error) = &outcome {
+            tracing::debug!(%error, "the changes of other nodes could not be read; answers come from the database meanwhile");
+        }
+        let succeeded = outcome.is_ok();
+        told.send_replace(Done { poll, succeeded });
+    }
+}
+
+impl Shared {
+    async fn poll(&self) -> Result<(), Error> {
+        let began = micros(self.clock.monotonic());
+        let (origin, seen) = (self.origin, self.progress().seen);
+        let found = self
+            .db
+            .read_one(move |tx| sql::unseen(tx, origin, seen, MOST))
+            .await?;
+        self.act_on(found);
+        self.fresh_from.store(began, Ordering::Release);
+        Ok(())
+    }
+
+    fn act_on(&self, found: Found) {
+        let mut progress = self.progress();
+        if found.cut {
+            self.cache.clear();
+        }
+        let mut unnumbered = HashSet::new();
+        for met in found.operations {
+            let is_new = !progress.unnumbered.contains(&met.id);
+            match met.sequence {
+                Some(number) => progress.seen = progress.seen.max(number),
+                None => drop(unnumbered.insert(met.id)),
+            }
+            if is_new {
+                self.acted_on.fetch_add(1, Ordering::Relaxed);
+                if !found.cut {
+                    met.forget_in(&self.cache);
+                }
+            }
+        }
+        progress.unnumbered = unnumbered;
+    }
+
+    fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Met {
+    /// Forgets what the operation changed.
+    fn forget_in(&self, cache: &Arc<Cache>) {
+        let Some(operation) = &self.operation else {
+            return cache.clear();
+        };
+        let Some(name) = &self.repository else {
+            return cache.clear();
+        };
+        let here = || cache.close(self.registry, Some(name));
+        let catalog = || cache.close(self.registry, None);
+        let tag = |tag: &lazuli_wire::oci::Tag| Change::Manifest(Reference::Tag(tag.clone()));
+        let digest = |digest| Change::Manifest(Reference::Digest(digest));
+        match operation {
+            Operation::PutManifest {
+                digest: put,
+                tag: to,
+                superseded,
+                ..
+            } => {
+                let mut changes: Vec<_> = to.iter().map(tag).collect();
+                changes.push(digest(*put));
+                here().open(&changes);
+                // One that was there already keeps its repository listed.
+                if superseded.is_none() {
+                    catalog().open(&[]);
+                }
+            }
+            Operation::DeleteManifest {
+                digest: gone, tags, ..
+            } => {
+                let mut changes: Vec<_> = tags.iter().map(tag).collect();
+                changes.push(digest(*gone));
+                here().open(&changes);
+                catalog().open(&[]);
+            }
+            Operation::Untag { tag: gone } => here().open(&[tag(gone)]),
+            Operation::DeleteBlob { digest } => here().open(&[Change::Blob(*digest)]),
+            Operation::DeleteRepository { .. } => {
+                here().open_forgetting_all();
+                catalog().open(&[]);
+            }
+            // Rare, and may change any answer.
+            Operation::Setting { .. } => cache.clear(),
+        }
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,11 @@
+//! Several nodes on one database: what one acknowledged, no other contradicts.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod agreement;
+mod collected;
+mod polls;
+mod registers;
+mod staleness;
