@@ -283,3 +283,26 @@ fn a_database_dump_holds_no_usable_secret() {
         assert!(!holds(&bytes, b"PRIVATE KEY"));
     });
 }
+
+/// Nodes that are started together on an empty database: one makes the installation, all serve it.
+#[test]
+fn several_first_starts_at_once_make_one_installation() {
+    on_both_engines(async |place| {
+        let (a, b, c) = tokio::join!(
+            Process::start(&place),
+            Process::start(&place),
+            Process::start(&place)
+        );
+        let processes = [a, b, c];
+        let first: Vec<_> = processes
+            .iter()
+            .filter(|process| process.first_start.is_some())
+            .collect();
+        assert_eq!(first.len(), 1);
+        let password = first[0].generated_password();
+        for process in &processes {
+            let signed_in = process.authenticate(&basic("lazuli", &password)).await;
+            assert!(signed_in.is_ok(), "{signed_in:?}");
+        }
+    });
+}

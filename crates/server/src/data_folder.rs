@@ -5,7 +5,8 @@
 //! uploads/         blobs on their way in
 //! blobs/           layers and other blobs
 //! tls/             the made certificate authority and certificate
-//! master.key       32 random bytes that seal the keys in the database; without it they are lost
+//! master.key       32 random bytes that seal the keys in the database; without it they are lost. Not made when a key
+//!                  is given by the configuration
 //! admin-password   the generated admin password
 //! lock             held while a server runs; its content is the server's process id and version
 //! ```
@@ -74,13 +75,15 @@ impl DataFolder {
         let folder = DataFolder {
             path: path.to_owned(),
         };
-        match folder.key_path().symlink_metadata() {
-            Ok(_) => Ok(folder),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(FolderError::Missing(super::config::absolute(path)))
+        // One without the other: the key is kept elsewhere, or the folder came from a backup.
+        for trace in [folder.key_path(), folder.lock_path()] {
+            match trace.symlink_metadata() {
+                Ok(_) => return Ok(folder),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(at(&trace)(error)),
             }
-            Err(error) => Err(at(&folder.key_path())(error)),
         }
+        Err(FolderError::Missing(super::config::absolute(path)))
     }
 
     /// Makes the folder if it is not there, and takes it for this process.

@@ -9,6 +9,7 @@ mod config;
 mod data_folder;
 mod https;
 mod logging;
+mod master_key;
 mod notify;
 mod process;
 mod serve;

@@ -22,7 +22,7 @@ use crate::data_folder::{DataFolder, Held, write_private};
 use crate::https::Certificate;
 use crate::logging::Logging;
 use crate::process::{Request, Signals, raise_file_limit};
-use crate::{notify, wire_up};
+use crate::{master_key, notify, wire_up};
 
 /// How often a made certificate is looked at while the server runs.
 const CERTIFICATE_CHECK: Duration = Duration::from_hours(12);
@@ -67,7 +67,7 @@ impl Server {
         let settings = &configuration.settings;
         let signals = Signals::listen()?;
         let (folder, held) = DataFolder::hold(&settings.general.data_dir)?;
-        let master_key = folder.master_key_or_new(&held)?;
+        let master_key = master_key::for_server(settings, &folder, &held)?;
         if let Some(mode) = folder.permissions_for_others() {
             let folder = folder.path().display();
             tracing::warn!(%folder, mode = format!("{mode:o}"), "others on this computer can look into the data folder");

@@ -10,7 +10,7 @@ use lazuli_api::{
 use lazuli_blobs::{DiskOptions, DiskStore};
 use lazuli_db::clock::{Clock, SystemClock};
 use lazuli_db::{Db, PostgresOptions, SqliteOptions, params};
-use lazuli_identity::{FirstStart, Identity, IdentityOptions, RegistryId};
+use lazuli_identity::{FirstStart, Identity, IdentityOptions, KeyError, RegistryId};
 use lazuli_registry::{CacheOptions, Registry, gc};
 use lazuli_wire::oci::{Algorithm, Digest, ManifestLimits};
 
@@ -69,7 +69,20 @@ pub(crate) async fn open_identity(
     };
     Identity::open(db.clone(), clock.clone(), master_key, options)
         .await
-        .context("cannot open the identities")
+        .map_err(identity_error)
+}
+
+fn identity_error(error: lazuli_identity::Error) -> anyhow::Error {
+    let wrong_key = matches!(error, lazuli_identity::Error::Key(KeyError::WrongMasterKey));
+    let error = anyhow::Error::new(error);
+    if wrong_key {
+        error.context(
+            "the secrets in this database were sealed with another master key: give the one that its first server made \
+             (the file master.key in its data folder) by LAZULI_MASTER_KEY or master_key_file",
+        )
+    } else {
+        error.context("cannot open the identities")
+    }
 }
 
 /// Opens identity for a command beside a server, which may have been started with other settings: everything stays as
@@ -97,7 +110,7 @@ pub(crate) async fn open_identity_beside(
         IdentityOptions::new(name),
     )
     .await
-    .context("cannot open the identities")?;
+    .map_err(identity_error)?;
     Ok(identity)
 }
 

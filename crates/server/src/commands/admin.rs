@@ -13,7 +13,7 @@ use crate::banner::{dialled, shell_word};
 use crate::cli::{Shown, settings};
 use crate::config::{Configuration, Given, absolute};
 use crate::data_folder::{DataFolder, write_private};
-use crate::wire_up;
+use crate::{master_key, wire_up};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -80,7 +80,8 @@ pub(crate) async fn reset_password(matches: &ArgMatches, given: &Given) -> anyho
     let server = folder.check_running_server()?;
     let clock = wire_up::clock();
     let db = wire_up::open_database(&settings, &folder)?;
-    let identity = wire_up::open_identity_beside(&db, &clock, &folder.master_key()?).await?;
+    let key = master_key::for_command(&settings, &folder)?;
+    let identity = wire_up::open_identity_beside(&db, &clock, &key).await?;
     let admin = identity.registry_name(RegistryId::DEFAULT).await?;
 
     let path = absolute(&folder.password_file(name));
@@ -132,7 +133,8 @@ pub(crate) async fn rotate_keys(matches: &ArgMatches, given: &Given) -> anyhow::
     let server = folder.check_running_server()?;
     let clock = wire_up::clock();
     let db = wire_up::open_database(&settings, &folder)?;
-    let identity = wire_up::open_identity_beside(&db, &clock, &folder.master_key()?).await?;
+    let key = master_key::for_command(&settings, &folder)?;
+    let identity = wire_up::open_identity_beside(&db, &clock, &key).await?;
     let (old, mut told) = if matches.get_flag("revoke-tokens") {
         (
             OldTokens::Revoke,

@@ -9,7 +9,7 @@ use lazuli_registry::fsck::{self, Finding, Outcome, Severity, Summary};
 use crate::cli::{Shown, settings};
 use crate::config::{Configuration, Given};
 use crate::data_folder::{DataFolder, Held};
-use crate::wire_up;
+use crate::{master_key, wire_up};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -64,7 +64,10 @@ pub(crate) async fn run(matches: &ArgMatches, given: &Given) -> anyhow::Result<(
     if !options.repair {
         folder.check_running_server()?;
     }
-    let (clock, key) = (wire_up::clock(), folder.master_key()?);
+    let (clock, key) = (
+        wire_up::clock(),
+        master_key::for_command(&settings, &folder)?,
+    );
     let db = wire_up::open_database(&settings, &folder)?;
     let registry = wire_up::open_registry(&settings, folder.path(), &db, &clock, &key).await?;
     let mut on_finding = |finding: &Finding, outcome: Outcome| {

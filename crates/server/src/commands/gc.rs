@@ -11,7 +11,7 @@ use lazuli_registry::gc::{Amount, Gc, Run, Status};
 use crate::cli::{Shown, settings};
 use crate::config::{Configuration, Given};
 use crate::data_folder::{DataFolder, FolderError};
-use crate::wire_up;
+use crate::{master_key, wire_up};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,7 +46,10 @@ pub(crate) async fn status(given: &Given) -> anyhow::Result<()> {
     let settings = Configuration::load(given)?.settings;
     let folder = DataFolder::existing(&settings.general.data_dir)?;
     folder.check_running_server()?;
-    let (clock, key) = (wire_up::clock(), folder.master_key()?);
+    let (clock, key) = (
+        wire_up::clock(),
+        master_key::for_command(&settings, &folder)?,
+    );
     let db = wire_up::open_database(&settings, &folder)?;
     let registry = wire_up::open_registry(&settings, folder.path(), &db, &clock, &key).await?;
     let status = Gc::status(&registry).await?;
@@ -70,7 +73,10 @@ pub(crate) async fn run(given: &Given) -> anyhow::Result<()> {
         }
         Err(error) => return Err(error.into()),
     };
-    let (clock, key) = (wire_up::clock(), folder.master_key()?);
+    let (clock, key) = (
+        wire_up::clock(),
+        master_key::for_command(&settings, &folder)?,
+    );
     let db = wire_up::open_database(&settings, &folder)?;
     let registry = wire_up::open_registry(&settings, folder.path(), &db, &clock, &key).await?;
     let gc = Gc::open(&registry, wire_up::gc_options(&settings)).await?;

@@ -41,6 +41,13 @@ settings! {
         domain_suffix: Option<DomainName> = "";
         /// Web pages, by their origin such as https://portal.example.com, that browsers let read answers; "*" for all.
         cors_origins: Vec<WebOrigin> = "";
+        /// The key that seals the secrets in the database and signs the state of uploads: 32 random bytes, as 64
+        /// hexadecimal digits or in base64 (`openssl rand -hex 32`). All nodes on one database need the same. Without
+        /// it, and without `master_key_file`, the first start makes one in the data folder, in the file master.key.
+        @EnvOnly @Secret
+        master_key: Option<Secret> = "";
+        /// The file that holds the master key, as for `LAZULI_MASTER_KEY`; a copy of a data folder's master.key will do.
+        master_key_file: Option<PathBuf> = "";
         /// Whether everyone may pull from the default registry without signing in.
         anonymous_pull: bool = "false";
     }

@@ -20,7 +20,7 @@ fn samples(key: &Key) -> [&'static str; 3] {
         "trusted_proxies" => ["10.0.0.0/8", "10.1.0.0/16", "10.2.0.0/16"],
         "cors_origins" => ["https://a.example", "*", "http://c.example:8080"],
         "registry_name" => ["alpha1", "bravo1", "charlie1"],
-        "tls.certificate" | "tls.key" => ["/a.pem", "/b.pem", "/c.pem"],
+        "tls.certificate" | "tls.key" | "master_key_file" => ["/a.pem", "/b.pem", "/c.pem"],
         "domain_suffix" | "tls.names" => ["a.example", "b.example", "c.example"],
         "database.url" => ["postgres://a/x", "postgres://b/x", "postgres://c/x"],
         "tokens.key_lifetime" => ["2d", "3d", "4d"],
