@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
@@ -42,6 +43,17 @@ pub struct ApiOptions {
     pub metrics: MetricsAccess,
     /// Whether manifests, tags and blobs may be deleted; 405 if not.
     pub delete_enabled: bool,
+    /// Which blobs clients fetch from the object store itself; `None`: none.
+    pub redirects: Option<Redirects>,
+}
+
+/// Blobs that clients are sent to the object store for (307).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Redirects {
+    /// From this size on, in bytes.
+    pub from_size: u64,
+    /// How long an address is good at least.
+    pub lifetime: Duration,
 }
 
 impl Default for ApiOptions {
@@ -52,6 +64,7 @@ impl Default for ApiOptions {
             cors: Cors::default(),
             metrics: MetricsAccess::default(),
             delete_enabled: true,
+            redirects: None,
         }
     }
 }
@@ -77,6 +90,7 @@ pub struct Api {
     pub(crate) identity: Identity,
     pub(crate) limits: Limits,
     pub(crate) delete_enabled: bool,
+    pub(crate) redirects: Option<Redirects>,
     pub(crate) buffers: BufferPool,
     pub(crate) uploads: Slots,
     pub(crate) body_memory: BodyMemory,
@@ -124,6 +138,7 @@ impl Api {
             rate: limits.rate.map(RateLimiter::new),
             limits,
             delete_enabled: options.delete_enabled,
+            redirects: options.redirects,
             metrics: options.metrics,
             collectors: Vec::new(),
         }

@@ -15,6 +15,7 @@ use crate::connections::{Connection, Phase, order};
 use crate::exchange::Exchange;
 use crate::file_body::FileBody;
 use crate::limits::Limits;
+use crate::stream_body::StreamBody;
 
 /// A response body. Its length is always known.
 #[derive(Debug, Default)]
@@ -30,6 +31,7 @@ enum Content {
     Empty,
     Full(Bytes),
     File(Box<FileBody>),
+    Stream(Box<StreamBody>),
 }
 
 impl Body {
@@ -54,6 +56,11 @@ impl Body {
         Self::of(Content::File(Box::new(file)))
     }
 
+    /// Bytes from elsewhere.
+    pub(crate) fn stream(stream: StreamBody) -> Self {
+        Self::of(Content::Stream(Box::new(stream)))
+    }
+
     fn of(content: Content) -> Self {
         Self {
             content,
@@ -68,6 +75,7 @@ impl Body {
             Content::Empty => 0,
             Content::Full(bytes) => bytes.len() as u64,
             Content::File(file) => file.remaining(),
+            Content::Stream(stream) => stream.remaining(),
         }
     }
 
@@ -85,7 +93,9 @@ impl Body {
                 exchange.complete();
             }
             Content::Empty => exchange.complete(),
-            Content::Full(_) | Content::File(_) => self.exchange = Some(Box::new(exchange)),
+            Content::Full(_) | Content::File(_) | Content::Stream(_) => {
+                self.exchange = Some(Box::new(exchange));
+            }
         }
     }
 
@@ -121,14 +131,13 @@ impl HttpBody for Body {
                 self.content = Content::Empty;
                 bytes
             }
-            Content::File(file) => match ready!(file.poll_chunk(cx)) {
+            Content::File(file) => match sent(ready!(file.poll_chunk(cx))) {
                 Some(Ok(bytes)) => bytes,
-                Some(Err(error)) => {
-                    // The status is out: all that is left is to break off, which the client can tell from the length.
-                    tracing::error!(%error, "reading a blob failed in the middle of a response");
-                    return Poll::Ready(Some(Err(error)));
-                }
-                None => return Poll::Ready(None),
+                end => return Poll::Ready(end.map(|error| error.map(Frame::data))),
+            },
+            Content::Stream(stream) => match sent(ready!(stream.poll_chunk(cx))) {
+                Some(Ok(bytes)) => bytes,
+                end => return Poll::Ready(end.map(|error| error.map(Frame::data))),
             },
         };
         self.note_sent(bytes.len());
@@ -142,6 +151,14 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.remaining())
     }
+}
+
+/// Tells of an error. The status is out: all that is left is to break off, which the client can tell from the length.
+fn sent(piece: Option<io::Result<Bytes>>) -> Option<io::Result<Bytes>> {
+    if let Some(Err(error)) = &piece {
+        tracing::error!(%error, "reading a blob failed in the middle of a response");
+    }
+    piece
 }
 
 impl Drop for Body {

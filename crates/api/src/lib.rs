@@ -28,13 +28,14 @@ mod sendfile;
 mod server;
 mod service;
 mod stream;
+mod stream_body;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tls;
 mod token;
 mod token_plane;
 
-pub use api::{Api, ApiOptions, Collector, MetricsAccess, serve};
+pub use api::{Api, ApiOptions, Collector, MetricsAccess, Redirects, serve};
 pub use exposition::Exposition;
 pub use headers::Cors;
 pub use health::{Check, Health};

@@ -109,9 +109,22 @@ pub enum Error {
     /// The upload is in use by another request.
     #[error("the upload is in use by another request")]
     Busy,
+    /// Too much is being received at the same time; later there is room again.
+    #[error("too many uploads at the same time")]
+    Overloaded,
     /// The prefix cannot be part of a location.
     #[error(transparent)]
     Location(#[from] crate::LocationError),
+    /// The object store did not do what was asked, after all attempts.
+    #[error("the object store failed to {what}: {message}")]
+    ObjectStore {
+        /// What was being done.
+        what: &'static str,
+        /// Whether it says that it was not allowed: credentials or rights are wrong.
+        is_refused: bool,
+        /// What it said.
+        message: String,
+    },
     /// Any other failure of the file system.
     #[error("{op} failed: {source}")]
     Io {

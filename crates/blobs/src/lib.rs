@@ -11,11 +11,13 @@
 //! Deliberately absent: reading blobs into responses (the caller gets an open file), caching, quotas and garbage
 //! collection.
 
+mod bucket;
 mod disk;
 mod disk_store;
 mod error;
 #[cfg(any(test, feature = "testing"))]
 pub mod faulty;
+mod gather;
 mod hasher;
 mod location;
 mod memory;
@@ -23,6 +25,7 @@ mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod suite;
 
+pub use bucket::{BlobObject, Bucket, BucketOptions, BucketStore};
 pub use disk::{Disk, DiskFile, FileStat, Names, RealDisk};
 pub use disk_store::{DiskOptions, DiskStore};
 pub use error::{Error, Operation};
@@ -30,6 +33,6 @@ pub use hasher::{Hasher, StateError};
 pub use location::{Location, LocationError};
 pub use memory::MemoryStore;
 pub use store::{
-    BlobEntry, BlobFile, BlobLister, BlobStore, BoxFuture, Listed, ListedUpload, Opened,
+    BlobEntry, BlobFile, BlobLister, BlobStore, BoxFuture, Held, Listed, ListedUpload, Opened,
     UploadLister, UploadWriter,
 };

@@ -5,7 +5,8 @@ use std::fmt;
 use lazuli_wire::oci::{Algorithm, Digest, UploadId};
 
 /// A blob's place in a store, such as `1/sha256/6c/6c3c…-0123456789ab`: prefix, algorithm, first byte of the hash, hash
-/// and a suffix from the upload that made it.
+/// and a suffix from the upload that made it. In an object store the suffix of a large blob is the upload's whole
+/// identifier, which names its bytes.
 ///
 /// The text is stored in the database. It can only name a file below the store's root: every part is checked when it
 /// is read.
@@ -20,16 +21,31 @@ pub struct LocationError;
 /// Bytes of the upload's identifier that make the suffix. All of them are random in every version of UUID in use.
 const SUFFIX: std::ops::Range<usize> = 10..16;
 const SUFFIX_LENGTH: usize = 12;
+/// Digits of a whole identifier.
+const UPLOAD_LENGTH: usize = 32;
 const MAX_PREFIX: usize = 64;
 
 impl Location {
     /// The place of the blob that an upload becomes. `prefix` is 1 to 64 letters, digits, `-` or `_`.
     pub fn new(prefix: &str, digest: &Digest, upload: UploadId) -> Result<Self, LocationError> {
+        Self::with_suffix(prefix, digest, &upload.as_bytes()[SUFFIX])
+    }
+
+    /// The same for a blob whose bytes are named after the upload.
+    pub(crate) fn pointing(
+        prefix: &str,
+        digest: &Digest,
+        upload: UploadId,
+    ) -> Result<Self, LocationError> {
+        Self::with_suffix(prefix, digest, upload.as_bytes())
+    }
+
+    fn with_suffix(prefix: &str, digest: &Digest, suffix: &[u8]) -> Result<Self, LocationError> {
         if !is_prefix(prefix) {
             return Err(LocationError);
         }
         let hex = digest.to_hex();
-        let mut text = String::with_capacity(prefix.len() + hex.len() + 24);
+        let mut text = String::with_capacity(prefix.len() + hex.len() + 48);
         for part in [
             prefix,
             "/",
@@ -42,10 +58,7 @@ impl Location {
         ] {
             text.push_str(part);
         }
-        for byte in &upload.as_bytes()[SUFFIX] {
-            text.push(hex_digit(byte >> 4));
-            text.push(hex_digit(byte & 0x0f));
-        }
+        text.push_str(&self::hex(suffix));
         Ok(Self(text.into_boxed_str()))
     }
 
@@ -81,6 +94,12 @@ impl Location {
         parse_name(algorithm, parts.nth(1)?).map(|(digest, _)| digest)
     }
 
+    /// The upload that the bytes are named after, if they are.
+    pub(crate) fn upload(&self) -> Option<UploadId> {
+        let (_, suffix) = self.0.rsplit_once('-')?;
+        read_upload(suffix)
+    }
+
     /// The directory part, `prefix/algorithm/xx`.
     pub(crate) fn directory(&self) -> &str {
         self.0
@@ -106,15 +125,33 @@ pub(crate) fn is_prefix(text: &str) -> bool {
 /// Reads the last part of a location: hash and suffix, all in lower-case hexadecimal.
 fn parse_name(algorithm: Algorithm, name: &str) -> Option<(Digest, &str)> {
     let (hex, suffix) = name.split_once('-')?;
-    let is_suffix = suffix.len() == SUFFIX_LENGTH
-        && suffix
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if !is_suffix {
+    let is_suffix = matches!(suffix.len(), SUFFIX_LENGTH | UPLOAD_LENGTH);
+    if !is_suffix || !is_hex(suffix) {
         return None;
     }
     let digest = Digest::parse(&format!("{}:{hex}", algorithm.as_str())).ok()?;
     Some((digest, suffix))
+}
+
+fn is_hex(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    bytes.all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
+    digits.map(hex_digit).collect()
+}
+
+/// An upload's identifier from its thirty-two digits.
+pub(crate) fn read_upload(text: &str) -> Option<UploadId> {
+    if text.len() != UPLOAD_LENGTH || !is_hex(text) {
+        return None;
+    }
+    u128::from_str_radix(text, 16)
+        .ok()
+        .map(|number| UploadId::from_bytes(number.to_be_bytes()))
 }
 
 fn hex_digit(nibble: u8) -> char {

@@ -2,13 +2,15 @@
 
 use std::fs::File;
 use std::future::Future;
+use std::os::unix::fs::FileExt as _;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use lazuli_wire::oci::{Algorithm, Digest, UploadId};
 
-use crate::{Error, Hasher, Location};
+use crate::bucket::BlobObject;
+use crate::{Error, Hasher, Location, Operation};
 
 /// A future that can be kept behind a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -43,6 +45,19 @@ pub trait BlobStore: Send + Sync + 'static {
         size: u64,
     ) -> BoxFuture<'a, Result<Location, Error>>;
 
+    /// [`BlobStore::finish`] for what [`UploadWriter::finish_last`] held back.
+    fn finish_held<'a>(
+        &'a self,
+        upload: UploadId,
+        held: Held,
+        prefix: &'a str,
+        digest: &'a Digest,
+        size: u64,
+    ) -> BoxFuture<'a, Result<Location, Error>> {
+        drop(held);
+        self.finish(upload, prefix, digest, size)
+    }
+
     /// Frees what an upload holds; fine when there is nothing. A writer at work is cut off: its next call gets
     /// [`Error::NotFound`].
     fn abort(&self, upload: UploadId) -> BoxFuture<'_, Result<(), Error>>;
@@ -76,6 +91,11 @@ pub trait BlobStore: Send + Sync + 'static {
     /// Walks over all uploads.
     fn list_uploads(&self) -> Box<dyn UploadLister>;
 
+    /// Whether what [`UploadWriter::finish`] reported survives the machine, so that a saved hash is never ahead of it.
+    fn keeps_unfinished(&self) -> bool {
+        false
+    }
+
     /// Bytes that uploads may still take, the reserve already subtracted. Cheap: one system call at most.
     fn free_space(&self) -> Result<u64, Error>;
 
@@ -94,13 +114,57 @@ pub trait UploadWriter: Send {
 
     /// Waits until all bytes are written (not synced) and returns the upload's length with the hash of it.
     fn finish(self: Box<Self>) -> BoxFuture<'static, Result<(u64, Hasher), Error>>;
+
+    /// The same when [`BlobStore::finish_held`] comes next: nothing has to be kept for another request, so that a store
+    /// may hold the last bytes back until then. What is dropped instead of being finished is lost.
+    fn finish_last(self: Box<Self>) -> BoxFuture<'static, Result<(u64, Hasher, Held), Error>> {
+        let finished = self.finish();
+        Box::pin(async move {
+            let (size, hasher) = finished.await?;
+            Ok((size, hasher, Held::default()))
+        })
+    }
 }
+
+/// What a store holds of an upload between its last byte and its end.
+#[derive(Debug, Clone, Default)]
+pub struct Held(pub(crate) Option<Arc<crate::bucket::HeldUpload>>);
 
 /// A blob ready to be read.
 #[derive(Debug, Clone)]
 pub enum Opened {
     /// A file of this machine.
     File(BlobFile),
+    /// An object of an object store.
+    Object(BlobObject),
+}
+
+impl Opened {
+    /// The digest of all its bytes, which are read for it. Errors: those of reading; [`Error::Damaged`] when it ends early.
+    pub async fn hash(&self, algorithm: Algorithm) -> Result<Digest, Error> {
+        match self {
+            Self::Object(object) => object.hash(algorithm).await,
+            Self::File(blob) => {
+                let blob = blob.clone();
+                let hashing = tokio::task::spawn_blocking(move || blob.hash(algorithm));
+                hashing.await.map_err(|_| Error::Busy)?
+            }
+        }
+    }
+}
+
+impl BlobFile {
+    fn hash(&self, algorithm: Algorithm) -> Result<Digest, Error> {
+        let mut hasher = Hasher::new(algorithm);
+        let mut buffer = vec![0; 256 << 10];
+        while hasher.len() < self.size {
+            let wanted = (self.size - hasher.len()).min(buffer.len() as u64) as usize;
+            let outcome = self.file.read_exact_at(&mut buffer[..wanted], hasher.len());
+            outcome.map_err(|source| Error::io(Operation::Read, source))?;
+            hasher.update(&buffer[..wanted]);
+        }
+        Ok(hasher.finish())
+    }
 }
 
 /// An open blob file; reads are positioned, so it can be shared.

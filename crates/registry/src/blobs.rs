@@ -3,22 +3,26 @@
 //! A digest affirmed to a client (found by `HEAD`, mounted, pushed) is leased: garbage collection leaves it alone for the lease
 //! time even if nothing refers to it, so that a client may rely on the answer while it pushes the manifest.
 
+mod membership;
+mod objects;
 pub(crate) mod sql;
+
+pub(crate) use membership::unlink;
+pub(crate) use objects::Addresses;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
-use lazuli_blobs::{BlobFile, Location, Opened};
+use lazuli_blobs::{BlobFile, BlobObject, Location, Opened};
 use lazuli_db::Tx;
-use lazuli_identity::{Delete, Pull, Push, RepositoryAccess};
+use lazuli_identity::{Pull, RepositoryAccess};
 use lazuli_wire::oci::{Digest, RepositoryName};
 use quick_cache::sync::Cache as Store;
 
-use crate::cache::{Cache, Change};
+use crate::cache::Cache;
 use crate::nodes::RECORD_AGE;
-use crate::operations::{self, Operation};
-use crate::{Error, Registry, Result, metering, repositories};
+use crate::{Error, Registry, Result, repositories};
 
 /// Most files kept open for reading.
 const OPEN_FILES: usize = 512;
@@ -84,11 +88,23 @@ pub enum BlobBytes {
     Memory(Bytes),
     /// An open file.
     File(BlobFile),
+    /// An object in a bucket.
+    Object(BlobObject),
 }
 
-/// Files of recently read blobs, kept open. A file that is removed stays readable, so closing one late does no harm.
+impl From<Opened> for BlobBytes {
+    fn from(opened: Opened) -> Self {
+        match opened {
+            Opened::File(file) => Self::File(file),
+            Opened::Object(object) => Self::Object(object),
+        }
+    }
+}
+
+/// Files of recently read blobs, kept open, and objects that were there. A file that is removed stays readable, so closing
+/// one late does no harm; an object that is gone is looked up again.
 #[derive(Debug)]
-pub(crate) struct OpenFiles(Store<Location, BlobFile>);
+pub(crate) struct OpenFiles(Store<Location, Opened>);
 
 impl OpenFiles {
     pub(crate) fn new() -> Self {
@@ -248,7 +264,7 @@ impl Registry {
     pub fn ready_bytes(&self, blob: &StoredBlob) -> Option<BlobBytes> {
         match &blob.content {
             Content::Inline(bytes) => Some(BlobBytes::Memory(bytes.clone())),
-            Content::Stored(location) => self.inner.files.0.get(location).map(BlobBytes::File),
+            Content::Stored(location) => self.inner.files.0.get(location).map(BlobBytes::from),
         }
     }
 
@@ -261,157 +277,17 @@ impl Registry {
             return Err(Error::Internal("a blob has no bytes"));
         };
         match self.inner.store.open(location, blob.size).await {
-            Ok(Opened::File(file)) => {
-                self.inner.files.0.insert(location.clone(), file.clone());
-                Ok(BlobBytes::File(file))
+            Ok(opened) => {
+                self.inner.files.0.insert(location.clone(), opened.clone());
+                Ok(opened.into())
             }
             Err(lazuli_blobs::Error::NotFound) => Err(Error::Damaged),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Takes a blob out of a repository. Other repositories keep theirs.
-    pub async fn delete_blob(
-        &self,
-        access: &RepositoryAccess<Delete>,
-        digest: &Digest,
-        request_id: &Arc<str>,
-    ) -> Result<()> {
-        let registry = access.registry().get();
-        let name = access.repository().clone();
-        let context = self
-            .inner
-            .log
-            .context(&Arc::from(access.principal().key()), request_id);
-        let (this, digest) = (self.clone(), *digest);
-        self.to_the_end(async move {
-            let fence = this.inner.cache.close(registry, Some(&name));
-            let now = this.now();
-            let result = this
-                .inner
-                .db
-                .write(move |tx| {
-                    let repository =
-                        repositories::sql::find(tx, registry, &name)?.ok_or(Error::NameUnknown)?;
-                    unlink(tx, registry, repository, &digest, now)?;
-                    let operation = Operation::DeleteBlob { digest };
-                    operations::append(
-                        tx,
-                        &context,
-                        registry,
-                        Some(name.as_str()),
-                        &operation,
-                        None,
-                    )?;
-                    Ok(())
-                })
-                .await;
-            fence.open(&[Change::Blob(digest)]);
-            this.inner.log.committed();
-            result
-        })
-        .await
-    }
-
-    /// Repositories that hold a blob, for a mount that names no source: the caller asks which of them it may read.
-    pub async fn mount_candidates(
-        &self,
-        target: &RepositoryAccess<Push>,
-        digest: &Digest,
-    ) -> Result<Vec<RepositoryName>> {
-        let (registry, digest) = (target.registry().get(), *digest);
-        let names = self
-            .inner
-            .db
-            .read(move |tx| {
-                sql::holders(tx, registry, &digest.to_bytes(), MOUNT_CANDIDATES)
-                    .map_err(Error::from)
-            })
-            .await?;
-        Ok(names
-            .iter()
-            .filter_map(|name| RepositoryName::parse(name).ok())
-            .collect())
-    }
-
-    /// Makes a blob of one repository readable in another; false if the source does not hold it.
-    pub async fn mount_blob(
-        &self,
-        target: &RepositoryAccess<Push>,
-        source: &RepositoryAccess<Pull>,
-        digest: &Digest,
-    ) -> Result<bool> {
-        if target.registry() != source.registry() {
-            return Ok(false);
-        }
-        // A blob whose bytes are gone is not mounted: the client then pushes it, which heals it.
-        match self.open_blob(source, digest).await {
-            Ok(_) => {}
-            Err(Error::NameUnknown | Error::BlobUnknown | Error::Damaged) => return Ok(false),
-            Err(error) => return Err(error),
-        }
-        let registry = target.registry().get();
-        let (target, source) = (target.repository().clone(), source.repository().clone());
-        let (this, digest) = (self.clone(), *digest);
-        self.to_the_end(async move {
-            let (now, until, inner) = (
-                this.now(),
-                this.leased_until(this.now()),
-                this.inner.clone(),
-            );
-            this.inner
-                .db
-                .write(move |tx| {
-                    let Some(from) = repositories::sql::find(tx, registry, &source)? else {
-                        return Ok(false);
-                    };
-                    let Some(size) = sql::linked_size(tx, from, &digest.to_bytes())? else {
-                        return Ok(false);
-                    };
-                    let (repository, _) =
-                        repositories::sql::ensure(tx, registry, &target, now, || {
-                            inner.log.unique_number()
-                        })?;
-                    sql::affirm(tx, registry, &digest.to_bytes(), until)?;
-                    sql::link(
-                        tx,
-                        registry,
-                        repository,
-                        &digest.to_bytes(),
-                        size,
-                        now,
-                        until,
-                    )?;
-                    Ok::<_, Error>(true)
-                })
-                .await
-        })
-        .await
-    }
-
     /// Forgets an open file whose blob was removed from the store, so that its space is freed.
     pub(crate) fn forget_file(&self, location: &Location) {
         self.inner.files.0.remove(location);
     }
-}
-
-/// Takes a blob out of a repository in the caller's transaction, ends its metering interval, and lets garbage collection look at
-/// the blob if this was its last repository.
-pub(crate) fn unlink(
-    tx: &mut Tx<'_>,
-    registry: i64,
-    repository: i64,
-    digest: &Digest,
-    now: i64,
-) -> Result<()> {
-    let bytes = digest.to_bytes();
-    if sql::linked_size(tx, repository, &bytes)?.is_none() {
-        return Err(Error::BlobUnknown);
-    }
-    metering::close_interval(tx, repository, &bytes, now)?;
-    sql::unlink(tx, repository, &bytes)?;
-    if !sql::is_held(tx, registry, &bytes)? {
-        sql::condemn(tx, registry, &bytes, now)?;
-    }
-    Ok(())
 }

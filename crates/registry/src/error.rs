@@ -111,6 +111,7 @@ impl From<lazuli_blobs::Error> for Error {
             e if e.is_out_of_space() => Self::OutOfSpace,
             lazuli_blobs::Error::ReadOnly => Self::ReadOnly,
             lazuli_blobs::Error::Busy => Self::UploadBusy,
+            lazuli_blobs::Error::Overloaded => Self::Busy,
             lazuli_blobs::Error::Damaged { .. } => Self::Damaged,
             other => Self::Store(other),
         }

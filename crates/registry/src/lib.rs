@@ -76,6 +76,7 @@ pub(crate) struct Inner {
     pub(crate) nodes: Option<nodes::Nodes>,
     pub(crate) sessions: sessions::Sessions,
     pub(crate) files: blobs::OpenFiles,
+    pub(crate) addresses: blobs::Addresses,
     pub(crate) transfers: metering::Transfers,
     pub(crate) log: Arc<operations::Log>,
     pub(crate) boot: String,
@@ -112,6 +113,7 @@ impl Registry {
             inner: Arc::new(Inner {
                 sessions: sessions::Sessions::new(options.session_key, is_alone),
                 files: blobs::OpenFiles::new(),
+                addresses: blobs::Addresses::new(),
                 transfers: metering::Transfers::new(),
                 boot: sessions::boot_id(),
                 db,

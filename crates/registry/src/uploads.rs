@@ -109,7 +109,7 @@ impl Registry {
         self.check_chunk(&loaded, request.range, body)?;
         let mut receiver = Receiver::new(self, &loaded).await?;
         let outcome = receiver.receive(body).await;
-        let (size, content, hasher) = receiver.finish().await?;
+        let (size, content, hasher) = receiver.finish(false).await?;
         let started_at = loaded.size;
         let checked = check_received(request.range, size - started_at);
         if let Err(error @ Error::SizeInvalid(TOO_LONG)) = checked {
@@ -122,7 +122,7 @@ impl Registry {
         loaded.boot.clone_from(&self.inner.boot);
         loaded.content = match content {
             Content::Memory(bytes) => Some(bytes),
-            Content::Store => None,
+            Content::Store(_) => None,
         };
         if size != started_at || loaded.version == 0 {
             // Also when the client went away: what arrived need not be sent again.
@@ -167,7 +167,9 @@ impl Registry {
         self.check_chunk(&loaded, request.range, body)?;
         let mut receiver = Receiver::new(self, &loaded).await?;
         let outcome = receiver.receive(body).await;
-        let arrived = receiver.finish().await.and_then(|arrived| {
+        // To be hashed with another algorithm, all of it has to be where it can be read.
+        let is_last = digest.algorithm() == loaded.algorithm;
+        let arrived = receiver.finish(is_last).await.and_then(|arrived| {
             outcome?;
             check_received(request.range, arrived.0 - loaded.size)?;
             Ok(arrived)
@@ -207,7 +209,7 @@ impl Registry {
         self.check_room(body.length().unwrap_or(1))?;
         let mut receiver = Receiver::new(self, &loaded).await?;
         let outcome = receiver.receive(body).await;
-        let arrived = match (receiver.finish().await, outcome) {
+        let arrived = match (receiver.finish(true).await, outcome) {
             (Ok((size, content, hasher)), Ok(())) => commit::Arrived {
                 size,
                 content,

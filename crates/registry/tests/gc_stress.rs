@@ -119,6 +119,7 @@ impl Client {
         match opened.unwrap().1 {
             BlobBytes::Memory(bytes) => assert_eq!(bytes, content(index)),
             BlobBytes::File(file) => assert_eq!(file.size, content(index).len() as u64),
+            BlobBytes::Object(_) => unreachable!("the store has files"),
         }
     }
 }

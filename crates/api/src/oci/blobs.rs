@@ -1,10 +1,13 @@
 //! `/v2/<name>/blobs/<digest>`
 
+use std::time::Duration;
+
 use http::header::{
-    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, IF_RANGE,
-    RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap,
+    HeaderValue, IF_RANGE, LOCATION, RANGE,
 };
 use http::{Method, Response, StatusCode};
+use lazuli_blobs::BlobObject;
 use lazuli_identity::{Delete, Pull, RepositoryAccess};
 use lazuli_registry::blobs::{BlobBytes, StoredBlob};
 use lazuli_registry::metering::Meter;
@@ -16,6 +19,7 @@ use crate::body::Body;
 use crate::errors::Refusal;
 use crate::file_body::FileBody;
 use crate::headers::{CONTENT_DIGEST, PLENTY, REMAINING_CALLS};
+use crate::stream_body::StreamBody;
 
 /// A blob whose bytes are at hand.
 pub(super) fn get_now(
@@ -35,7 +39,7 @@ pub(super) fn get_now(
     let Some(bytes) = registry.ready_bytes(&blob) else {
         return Ok(None);
     };
-    render(task, &access, &blob, bytes).map(Some)
+    render(task, &access, &blob, bytes)
 }
 
 /// GET and HEAD. What HEAD affirms a client may rely on for a while: it decides by it what not to push.
@@ -52,7 +56,10 @@ pub(super) async fn get(
     }
     let opened = registry.open_blob(access, digest).await;
     let (blob, bytes) = opened.map_err(|error| task.refusal(&error))?;
-    render(task, access, &blob, bytes)
+    match bytes {
+        BlobBytes::Object(object) => render_object(task, access, &blob, object).await,
+        bytes => render(task, access, &blob, bytes)?.ok_or_else(Refusal::no_endpoint),
+    }
 }
 
 fn describe(headers: &mut HeaderMap, blob: &StoredBlob) {
@@ -85,53 +92,155 @@ fn not_modified(task: &mut Task<'_>, blob: &StoredBlob) -> Response<Body> {
     response
 }
 
+/// What of a blob is asked for.
+struct Asked {
+    status: StatusCode,
+    headers: HeaderMap,
+    start: u64,
+    end: u64,
+}
+
+impl Asked {
+    /// `Err`: all that is to be answered, because the client has it or cannot have it.
+    fn of(task: &mut Task<'_>, blob: &StoredBlob) -> Result<Self, Box<Answer>> {
+        let request = &task.request.parts.headers;
+        match is_known(request, &blob.entity_tag, ErrorCode::BlobUnknown) {
+            Ok(false) => {}
+            Ok(true) => return Err(Box::new(Ok(not_modified(task, blob)))),
+            Err(refusal) => return Err(Box::new(Err(refusal))),
+        }
+        let range = wanted(request, blob);
+        let mut headers = task.answer_headers();
+        describe(&mut headers, blob);
+        let (status, start, end) = match range {
+            RangeOutcome::Whole => (StatusCode::OK, 0, blob.size),
+            RangeOutcome::Single {
+                start,
+                end_inclusive,
+            } => {
+                let range = format!("bytes {start}-{end_inclusive}/{}", blob.size);
+                headers.insert(CONTENT_RANGE, value(range));
+                (StatusCode::PARTIAL_CONTENT, start, end_inclusive + 1)
+            }
+            RangeOutcome::Unsatisfiable => {
+                let status = StatusCode::RANGE_NOT_SATISFIABLE;
+                let refusal = Refusal::new(status, ErrorCode::RangeInvalid)
+                    .header(CONTENT_RANGE, value(format!("bytes */{}", blob.size)));
+                return Err(Box::new(Err(refusal)));
+            }
+        };
+        Ok(Self {
+            status,
+            headers,
+            start,
+            end,
+        })
+    }
+
+    fn answer(
+        self,
+        task: &Task<'_>,
+        access: &RepositoryAccess<Pull>,
+        body: Body,
+    ) -> Response<Body> {
+        count(task, access, self.end - self.start);
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response
+    }
+}
+
+fn count(task: &Task<'_>, access: &RepositoryAccess<Pull>, bytes: u64) {
+    task.api.registry.transfers().record(
+        access.registry().get(),
+        access.repository(),
+        Meter::BlobPull,
+        bytes,
+    );
+}
+
+/// A blob whose bytes are on this machine.
 fn render(
     task: &mut Task<'_>,
     access: &RepositoryAccess<Pull>,
     blob: &StoredBlob,
     bytes: BlobBytes,
-) -> Answer {
-    if is_known(
-        &task.request.parts.headers,
-        &blob.entity_tag,
-        ErrorCode::BlobUnknown,
-    )? {
-        return Ok(not_modified(task, blob));
+) -> Result<Option<Response<Body>>, Refusal> {
+    // Of an object only the address may be at hand.
+    if let BlobBytes::Object(object) = bytes {
+        let url = redirects(task, blob).and_then(|_| task.api.registry.ready_url(&object));
+        return match url {
+            Some(url) => redirect(task, access, blob, url).map(Some),
+            None => Ok(None),
+        };
     }
-    let range = wanted(&task.request.parts.headers, blob);
-    let mut headers = task.answer_headers();
-    describe(&mut headers, blob);
-    let (status, start, end) = match range {
-        RangeOutcome::Whole => (StatusCode::OK, 0, blob.size),
-        RangeOutcome::Single {
-            start,
-            end_inclusive,
-        } => {
-            let range = format!("bytes {start}-{end_inclusive}/{}", blob.size);
-            headers.insert(CONTENT_RANGE, value(range));
-            (StatusCode::PARTIAL_CONTENT, start, end_inclusive + 1)
-        }
-        RangeOutcome::Unsatisfiable => {
-            let status = StatusCode::RANGE_NOT_SATISFIABLE;
-            return Err(Refusal::new(status, ErrorCode::RangeInvalid)
-                .header(CONTENT_RANGE, value(format!("bytes */{}", blob.size))));
-        }
+    let asked = match Asked::of(task, blob) {
+        Ok(asked) => asked,
+        Err(answer) => return (*answer).map(Some),
     };
+    let (start, end) = (asked.start, asked.end);
     let body = match bytes {
         // A body in memory is as long as its record says, or the record would not have been read.
         BlobBytes::Memory(bytes) => Body::full(slice(&bytes, start, end)),
         BlobBytes::File(file) => {
             Body::file(FileBody::new(file.file, start, end, &task.api.buffers))
         }
+        BlobBytes::Object(_) => return Ok(None),
     };
-    task.api.registry.transfers().record(
-        access.registry().get(),
-        access.repository(),
-        Meter::BlobPull,
-        end - start,
-    );
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
+    Ok(Some(asked.answer(task, access, body)))
+}
+
+/// A blob in an object store: the client is sent there, or gets it from here.
+async fn render_object(
+    task: &mut Task<'_>,
+    access: &RepositoryAccess<Pull>,
+    blob: &StoredBlob,
+    object: BlobObject,
+) -> Answer {
+    let registry = task.api.registry.clone();
+    if let Some(lifetime) = redirects(task, blob)
+        && let Some(url) = registry
+            .signed_url(&object, lifetime)
+            .await
+            .map_err(|error| task.refusal(&error))?
+    {
+        return redirect(task, access, blob, url);
+    }
+    let asked = match Asked::of(task, blob) {
+        Ok(asked) => asked,
+        Err(answer) => return *answer,
+    };
+    let pieces = registry.read_object(blob, &object, asked.start..asked.end);
+    let pieces = pieces.await.map_err(|error| task.refusal(&error))?;
+    let body = Body::stream(StreamBody::new(pieces, asked.end - asked.start));
+    Ok(asked.answer(task, access, body))
+}
+
+/// How long an address is to be good to which a client is sent for this blob; `None`: it is not sent anywhere.
+fn redirects(task: &Task<'_>, blob: &StoredBlob) -> Option<Duration> {
+    let redirects = task.api.redirects.as_ref()?;
+    (blob.size >= redirects.from_size).then_some(redirects.lifetime)
+}
+
+/// 307: the client asks there for the range it asked for here, without its credentials.
+fn redirect(
+    task: &mut Task<'_>,
+    access: &RepositoryAccess<Pull>,
+    blob: &StoredBlob,
+    url: bytes::Bytes,
+) -> Answer {
+    let asked = match Asked::of(task, blob) {
+        Ok(asked) => asked,
+        Err(answer) => return *answer,
+    };
+    count(task, access, asked.end - asked.start);
+    let mut headers = task.answer_headers();
+    headers.insert(CONTENT_DIGEST, value(blob.digest_text.clone()));
+    headers.insert(LOCATION, value(url));
+    // The address is a permission, and ends.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let mut response = respond(StatusCode::TEMPORARY_REDIRECT);
     *response.headers_mut() = headers;
     Ok(response)
 }

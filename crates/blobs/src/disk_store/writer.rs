@@ -5,12 +5,13 @@ use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::core::Core;
 use super::sessions::{Claim, Watch};
 use crate::disk::DiskFile;
+use crate::gather::Gathering;
 use crate::{BoxFuture, Error, Hasher, Operation, UploadWriter};
 
 /// Starts receiving after the bytes that were hashed. Without a file, the first chunk creates it.
@@ -21,7 +22,7 @@ pub(super) fn start(
     hasher: Hasher,
 ) -> Box<dyn UploadWriter> {
     Box::new(Writer {
-        gathering: Chunk::default(),
+        gathering: Gathering::default(),
         write_behind: WriteBehind::from(hasher.len()),
         state: State::Idle(Box::new(Progress { file, hasher })),
         _watch: claim.watch(),
@@ -33,7 +34,7 @@ pub(super) fn start(
 struct Writer {
     core: Arc<Core>,
     claim: Arc<Claim>,
-    gathering: Chunk,
+    gathering: Gathering,
     state: State,
     write_behind: WriteBehind,
     _watch: Watch,
@@ -57,10 +58,10 @@ impl Writer {
     async fn push(&mut self, mut bytes: Bytes) -> Result<(), Error> {
         let limit = self.core.options.chunk_size.max(1);
         while !bytes.is_empty() {
-            let room = limit - self.gathering.length;
+            let room = limit - self.gathering.len();
             let piece = bytes.split_to(room.min(bytes.len()));
             self.gathering.push(piece);
-            if self.gathering.length == limit {
+            if self.gathering.len() == limit {
                 self.submit().await?;
             }
         }
@@ -103,7 +104,7 @@ impl Writer {
 
     async fn complete(mut self) -> Result<(u64, Hasher), Error> {
         let has_no_file = matches!(&self.state, State::Idle(progress) if progress.file.is_none());
-        if self.gathering.length > 0 || has_no_file {
+        if self.gathering.len() > 0 || has_no_file {
             self.submit().await?;
         }
         let progress = self.settle().await?;
@@ -260,41 +261,4 @@ fn write_all(file: &dyn DiskFile, pieces: &[Bytes], mut offset: u64) -> io::Resu
         }
     }
     Ok(())
-}
-
-/// Bytes gathered for one hop to another thread.
-#[derive(Default)]
-struct Chunk {
-    pieces: Vec<Bytes>,
-    /// The small pieces since the last large one, put together.
-    small: BytesMut,
-    length: usize,
-}
-
-impl Chunk {
-    /// Pieces below this are copied together: many of them would make hashing and writing slow, and each can hold a
-    /// receive buffer many times its size.
-    const SMALL: usize = 4 << 10;
-
-    fn push(&mut self, piece: Bytes) {
-        self.length += piece.len();
-        if piece.len() < Self::SMALL {
-            self.small.extend_from_slice(&piece);
-        } else {
-            self.seal();
-            self.pieces.push(piece);
-        }
-    }
-
-    fn seal(&mut self) {
-        if !self.small.is_empty() {
-            self.pieces.push(self.small.split().freeze());
-        }
-    }
-
-    fn take(&mut self) -> Vec<Bytes> {
-        self.seal();
-        self.length = 0;
-        std::mem::take(&mut self.pieces)
-    }
 }

@@ -256,7 +256,9 @@ pub async fn equal_content_has_a_place_for_each_upload(store: Store) {
 pub async fn removing_a_blob_leaves_open_files_readable(store: Store) {
     let bytes = content(5000, 8);
     let (_, location) = push(&store, &bytes).await.unwrap();
-    let Opened::File(open) = store.open(&location, 5000).await.unwrap();
+    let Opened::File(open) = store.open(&location, 5000).await.unwrap() else {
+        panic!("a store with files");
+    };
     store.remove(&location).await.unwrap();
     store.remove(&location).await.unwrap();
     let mut read = vec![0; 5000];
@@ -356,4 +358,35 @@ pub async fn uploads_at_the_same_time_do_not_mix(store: Store) {
     assert_eq!(list_uploads(&store).await, []);
     assert!(store.is_writable());
     assert!(store.free_space().unwrap() > 0);
+}
+
+/// The last request of an upload need not leave anything behind for another one.
+pub async fn what_is_held_back_is_finished(store: Store) {
+    for (first, last) in [
+        (0, 0),
+        (0, 1000),
+        (1000, 0),
+        (70_000, 5),
+        (5, 300_000),
+        (300_000, 300_000),
+    ] {
+        let (upload, bytes) = (new_upload(), content(first + last, 3));
+        if first > 0 {
+            receive(&store, upload, &bytes.slice(..first))
+                .await
+                .unwrap();
+        }
+        let mut writer = writer(&store, upload, &bytes[..first]).await;
+        writer.write(bytes.slice(first..)).await.unwrap();
+        let (length, hasher, held) = writer.finish_last().await.unwrap();
+        assert_eq!(length, (first + last) as u64);
+        let digest = hasher.finish();
+        assert_eq!(digest, Digest::of(Algorithm::Sha256, &bytes));
+        let finished = store.finish_held(upload, held, "1", &digest, length).await;
+        let location = finished.unwrap();
+        assert_eq!(pull(&store, &location, bytes.len()).await.unwrap(), bytes);
+        let again = store.finish(upload, "1", &digest, length).await.unwrap();
+        assert_eq!(again, location);
+        assert_eq!(list_uploads(&store).await, []);
+    }
 }

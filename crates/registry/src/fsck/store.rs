@@ -1,18 +1,15 @@
 //! What the store holds and the database does not know, and the other way round.
 
 use std::collections::HashSet;
-use std::os::unix::fs::FileExt;
 
-use lazuli_blobs::{BlobEntry, BlobFile, Hasher, Listed, Location, Opened};
+use lazuli_blobs::{BlobEntry, Listed, Location};
 use lazuli_wire::oci::{Digest, UploadId};
 
 use super::{Checker, Damage, Finding, sql};
-use crate::{Error, Registry, Result, gc};
+use crate::{Registry, Result, gc};
 
 /// Most orphans remembered; more are not reported.
 const MAX_ORPHANS: usize = 100_000;
-/// Bytes read at a time.
-const CHUNK: usize = 1 << 20;
 /// Rows read at a time.
 const PAGE: u32 = 500;
 /// An upload without a session may be one that is just arriving, unless it is older, in microseconds.
@@ -150,8 +147,8 @@ pub(super) async fn inspect(
     size: u64,
     verify: bool,
 ) -> Result<Option<Damage>> {
-    let file = match registry.inner.store.open(location, size).await {
-        Ok(Opened::File(file)) => file,
+    let opened = match registry.inner.store.open(location, size).await {
+        Ok(opened) => opened,
         Err(lazuli_blobs::Error::NotFound) => return Ok(Some(Damage::Missing)),
         Err(lazuli_blobs::Error::Damaged { found, .. }) => {
             return Ok(Some(Damage::Length { found }));
@@ -161,32 +158,15 @@ pub(super) async fn inspect(
     if !verify {
         return Ok(None);
     }
-    let algorithm = digest.algorithm();
-    let hashed = tokio::task::spawn_blocking(move || hash(&file, Hasher::new(algorithm)));
-    let found = hashed
-        .await
-        .map_err(|_| Error::Internal("hashing a blob ended early"))?;
-    match found {
+    match opened.hash(digest.algorithm()).await {
         Ok(found) if found == *digest => Ok(None),
         Ok(found) => Ok(Some(Damage::Digest { found })),
+        // An object store that does not answer says nothing of the blob.
+        Err(error @ lazuli_blobs::Error::ObjectStore { .. }) => Err(error.into()),
         // A sector that cannot be read is damage like any other.
         Err(error) => {
             tracing::error!(%location, %error, "a blob cannot be read");
             Ok(Some(Damage::Missing))
         }
     }
-}
-
-fn hash(file: &BlobFile, mut hasher: Hasher) -> std::io::Result<Digest> {
-    let mut buffer = vec![0; CHUNK];
-    let mut offset = 0;
-    while offset < file.size {
-        let wanted = usize::try_from(file.size - offset)
-            .unwrap_or(CHUNK)
-            .min(CHUNK);
-        file.file.read_exact_at(&mut buffer[..wanted], offset)?;
-        hasher.update(&buffer[..wanted]);
-        offset += wanted as u64;
-    }
-    Ok(hasher.finish())
 }

@@ -1,11 +1,8 @@
 //! The last step of an upload: from bytes to a blob of a repository, durable when it returns.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
-
-use lazuli_blobs::{Hasher, Location, Opened};
+use lazuli_blobs::{Hasher, Held, Location, Opened};
 use lazuli_db::Tx;
-use lazuli_wire::oci::{Algorithm, Digest, RepositoryName};
+use lazuli_wire::oci::{Digest, RepositoryName};
 
 use super::receive::{Content, lost_bytes};
 use super::{Loaded, sql};
@@ -60,8 +57,8 @@ impl Registry {
                 self.commit_small(owner, loaded, is_session, digest, bytes)
                     .await
             }
-            Content::Store => {
-                self.commit_stored(owner, loaded, is_session, digest, size)
+            Content::Store(held) => {
+                self.commit_stored(owner, loaded, is_session, digest, (size, held))
                     .await
             }
         }
@@ -78,7 +75,7 @@ impl Registry {
         }
         match &arrived.content {
             Content::Memory(bytes) => Ok(Digest::of(wanted.algorithm(), bytes)),
-            Content::Store => {
+            Content::Store(_) => {
                 let hasher = self
                     .inner
                     .store
@@ -130,7 +127,7 @@ impl Registry {
         loaded: &Loaded,
         is_session: bool,
         digest: Digest,
-        size: u64,
+        (size, held): (u64, Held),
     ) -> Result<()> {
         let registry = owner.registry;
         let present = self
@@ -161,7 +158,7 @@ impl Registry {
         let location = self
             .inner
             .store
-            .finish(loaded.id, &registry.to_string(), &digest, size)
+            .finish_held(loaded.id, held, &registry.to_string(), &digest, size)
             .await
             .map_err(lost_bytes)?;
         let text = location.to_string();
@@ -245,12 +242,14 @@ impl Registry {
         let Ok(location) = Location::parse(location) else {
             return false;
         };
-        let Ok(Opened::File(blob)) = self.inner.store.open(&location, size).await else {
-            return false;
-        };
-        let read =
-            tokio::task::spawn_blocking(move || hash_file(&blob.file, size, digest.algorithm()));
-        matches!(read.await, Ok(Ok(actual)) if actual == digest)
+        match self.inner.store.open(&location, size).await {
+            Ok(file @ Opened::File(_)) => {
+                matches!(file.hash(digest.algorithm()).await, Ok(actual) if actual == digest)
+            }
+            // An object store keeps its own checksums; reading all of it back for each push would cost more than it tells.
+            Ok(Opened::Object(_)) => true,
+            Err(_) => false,
+        }
     }
 
     /// A push of a blob whose stored copy is missing or cut replaces that copy.
@@ -288,16 +287,4 @@ impl Registry {
         self.inner.cache.clear();
         result
     }
-}
-
-/// The digest of the first `size` bytes of a file.
-fn hash_file(file: &File, size: u64, algorithm: Algorithm) -> std::io::Result<Digest> {
-    let mut hasher = Hasher::new(algorithm);
-    let mut buffer = vec![0; 256 << 10];
-    while hasher.len() < size {
-        let wanted = (size - hasher.len()).min(buffer.len() as u64) as usize;
-        file.read_exact_at(&mut buffer[..wanted], hasher.len())?;
-        hasher.update(&buffer[..wanted]);
-    }
-    Ok(hasher.finish())
 }

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use bytes::Bytes;
-use lazuli_blobs::{Hasher, UploadWriter};
+use lazuli_blobs::{Hasher, Held, UploadWriter};
 
 use super::Loaded;
 use crate::{Error, Registry, Result};
@@ -21,7 +21,7 @@ pub trait Incoming: Send {
 #[derive(Debug)]
 pub(super) enum Content {
     Memory(Vec<u8>),
-    Store,
+    Store(Held),
 }
 
 enum Target {
@@ -124,7 +124,8 @@ impl<'a> Receiver<'a> {
     }
 
     /// Waits for the writes. Returns how many bytes the upload has now, where they are, and their hash.
-    pub(super) async fn finish(self) -> Result<(u64, Content, Hasher)> {
+    /// `is_last`: the upload is committed next.
+    pub(super) async fn finish(self, is_last: bool) -> Result<(u64, Content, Hasher)> {
         match self.target {
             Target::Memory(content) => {
                 let mut hasher = Hasher::new(self.loaded.algorithm);
@@ -132,8 +133,13 @@ impl<'a> Receiver<'a> {
                 Ok((content.len() as u64, Content::Memory(content), hasher))
             }
             Target::Store(writer) => {
-                let (size, hasher) = writer.finish().await?;
-                Ok((size, Content::Store, hasher))
+                let (size, hasher, held) = if is_last {
+                    writer.finish_last().await?
+                } else {
+                    let (size, hasher) = writer.finish().await?;
+                    (size, hasher, Held::default())
+                };
+                Ok((size, Content::Store(held), hasher))
             }
             Target::Lost(error) => Err(error),
         }
@@ -142,7 +148,8 @@ impl<'a> Receiver<'a> {
 
 /// The hash of the bytes stored so far. After a restart of the machine the saved state may be ahead of the bytes: then they are read.
 async fn resume(registry: &Registry, loaded: &Loaded) -> Result<Hasher> {
-    if loaded.boot == registry.inner.boot
+    let is_sound = loaded.boot == registry.inner.boot || registry.inner.store.keeps_unfinished();
+    if is_sound
         && let Ok(hasher) = Hasher::restore(&loaded.hash_state)
         && hasher.len() == loaded.size
     {

@@ -222,6 +222,7 @@ impl World {
                 {
                     BlobBytes::Memory(bytes) => assert_eq!(bytes, content(index)),
                     BlobBytes::File(file) => assert_eq!(file.size, content(index).len() as u64),
+                    BlobBytes::Object(_) => unreachable!("the store has files"),
                 }
             }
             for ((_, digest), _) in self

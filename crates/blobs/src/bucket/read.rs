@@ -1,0 +1,107 @@
+//! Reading a blob from a bucket, and letting a client read it there.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{BoxStream, StreamExt as _};
+use lazuli_wire::oci::{Algorithm, Digest};
+use object_store::path::Path;
+use object_store::{GetOptions, GetRange, ObjectStoreExt as _};
+
+use super::client::{Bucket, failed};
+use crate::{Error, Hasher};
+
+/// A blob in a bucket.
+#[derive(Debug, Clone)]
+pub struct BlobObject {
+    pub(super) bucket: Bucket,
+    pub(super) path: Path,
+    pub(super) size: u64,
+}
+
+impl BlobObject {
+    /// Its length in bytes, as checked when opened.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Its bytes from `start` to before `end`, in pieces. Nothing is asked of the bucket before the first piece is; a
+    /// broken connection is taken up again where it broke.
+    pub async fn read(
+        &self,
+        range: Range<u64>,
+    ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
+        if range.is_empty() {
+            return Ok(futures_util::stream::empty().boxed());
+        }
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(range)),
+            ..GetOptions::default()
+        };
+        let got = self.bucket.objects.get_opts(&self.path, options).await;
+        let got = got.map_err(|error| failed("get object", &error))?;
+        let pieces = got.into_stream();
+        Ok(pieces
+            .map(|piece| piece.map_err(|error| failed("read object", &error)))
+            .boxed())
+    }
+
+    /// An address at which anybody may read the whole of it for that long; `None` where the bucket has no such thing.
+    pub async fn signed_url(&self, valid_for: Duration) -> Result<Option<String>, Error> {
+        let Some(signer) = &self.bucket.signer else {
+            return Ok(None);
+        };
+        let signed = signer
+            .signed_url(http_method(), &self.path, valid_for)
+            .await;
+        match signed {
+            Ok(url) => Ok(Some(url.into())),
+            Err(error) => Err(failed("sign a URL", &error)),
+        }
+    }
+
+    /// Where it is, as the bucket knows it.
+    pub fn key(&self) -> &str {
+        self.path.as_ref()
+    }
+
+    /// The digest of its bytes, all of which are read.
+    pub async fn hash(&self, algorithm: Algorithm) -> Result<Digest, Error> {
+        let hasher = hash(self, Hasher::new(algorithm)).await?;
+        Ok(hasher.finish())
+    }
+
+    /// Whether it is still there. Errors: [`Error::NotFound`].
+    pub async fn look(&self) -> Result<(), Error> {
+        let looked = self.bucket.objects.head(&self.path).await;
+        looked
+            .map(drop)
+            .map_err(|error| failed("look up object", &error))
+    }
+}
+
+fn http_method() -> http::Method {
+    http::Method::GET
+}
+
+/// Hashes all bytes of an object, a few at a time on a thread that may take long.
+pub(super) async fn hash(object: &BlobObject, mut hasher: Hasher) -> Result<Hasher, Error> {
+    let mut pieces = object.read(0..object.size).await?;
+    while let Some(piece) = pieces.next().await {
+        let piece = piece?;
+        hasher = tokio::task::spawn_blocking(move || {
+            hasher.update(&piece);
+            hasher
+        })
+        .await
+        .map_err(|_| Error::Busy)?;
+    }
+    if hasher.len() != object.size {
+        return Err(Error::Damaged {
+            expected: object.size,
+            found: hasher.len(),
+        });
+    }
+    Ok(hasher)
+}
