@@ -25,7 +25,9 @@ mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod suite;
 
-pub use bucket::{BlobObject, Bucket, BucketOptions, BucketStore};
+pub use bucket::{
+    Access, BlobObject, Bucket, BucketOptions, BucketStore, BucketUrl, ConnectError, Provider,
+};
 pub use disk::{Disk, DiskFile, FileStat, Names, RealDisk};
 pub use disk_store::{DiskOptions, DiskStore};
 pub use error::{Error, Operation};

@@ -10,6 +10,7 @@
 
 mod claims;
 mod client;
+mod connect;
 mod layout;
 mod listing;
 mod read;
@@ -26,6 +27,7 @@ use lazuli_wire::oci::{Algorithm, Digest, UploadId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use client::Bucket;
+pub use connect::{Access, BucketUrl, ConnectError, Provider};
 pub use read::BlobObject;
 
 use self::claims::Claims;
