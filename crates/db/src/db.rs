@@ -78,15 +78,20 @@ impl Db {
         reason = "options are made to be handed over"
     )]
     pub fn open_postgres(options: PostgresOptions) -> Result<Self> {
-        let queue = Queue::new(options.queue);
+        let writes = Queue::new(options.queue);
+        let reads = match postgres::readers(options.connections) {
+            0 => writes.clone(),
+            _ => Queue::new(options.queue),
+        };
         let counters = Arc::new(Counters::default());
-        if let Err(e) = postgres::open(&options, &queue, &counters) {
-            queue.close();
+        if let Err(e) = postgres::open(&options, &writes, &reads, &counters) {
+            writes.close();
+            reads.close();
             return Err(e);
         }
         Ok(Self(Arc::new(Shared {
-            writes: queue.clone(),
-            reads: queue,
+            writes,
+            reads,
             counters,
             backend: Backend::Postgres,
         })))

@@ -20,6 +20,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
     sql: include_str!("../migrations/0001_init.sql"),
 }];
 
+/// The newest version that this program knows.
+pub(crate) fn newest() -> i64 {
+    MIGRATIONS.last().map_or(0, |last| last.version)
+}
+
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
   version {i64} NOT NULL PRIMARY KEY,
   name TEXT NOT NULL,

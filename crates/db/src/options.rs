@@ -50,8 +50,9 @@ impl SqliteOptions {
 /// How a PostgreSQL database is opened.
 #[derive(Clone)]
 pub struct PostgresOptions {
-    /// `postgres://user:password@host/database` or `host=.. dbname=..` as libpq takes it. Connections are not
-    /// encrypted: use a Unix socket, the same machine or a private network.
+    /// `postgres://user:password@host/database` or `host=.. dbname=..` as libpq takes it, with `sslmode`, `sslrootcert`
+    /// (or the system's authorities), `sslcert` and `sslkey`. Of several hosts the one that takes writes is used; after a
+    /// fail-over the next connection finds the new one.
     pub url: String,
     /// How many connections, each with a thread of its own.
     pub connections: usize,

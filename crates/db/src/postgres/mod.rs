@@ -1,15 +1,20 @@
 //! PostgreSQL: threads that each own a connection. The threads are the pool.
 
+mod address;
+mod connect;
 mod session;
+mod tls;
 mod worker;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use postgres::{Client, Config, NoTls};
+use postgres::Client;
 
+use self::connect::{Connection, Connector};
 use self::session::error;
 pub(crate) use self::session::{Session, column_bytes, column_i64, column_text};
+use crate::clock::instant;
 use crate::dialect::Engine;
 use crate::faults::Faults;
 use crate::queue::Queue;
@@ -19,26 +24,40 @@ use crate::{Error, PostgresOptions, Result, Tx, migrate, tx};
 /// Held while the schema is migrated. Any number will do, as long as all nodes use the same.
 const MIGRATION_LOCK: &str = "SELECT pg_advisory_xact_lock(5497612085423710)";
 
-/// Connects, migrates the schema and starts the threads, which go on until `queue` is closed.
+/// How often the first connection is tried, should another node's migration break it.
+const ATTEMPTS: u32 = 3;
+/// How long connections that were told to end may take.
+const ENDING: Duration = Duration::from_secs(20);
+
+/// Connects, migrates the schema and starts the threads, which go on until the queues are closed.
+///
+/// Some threads only read: commits may wait long for the server's disk or its standby, and reads must not wait behind them.
 pub(crate) fn open(
     options: &PostgresOptions,
-    queue: &Arc<Queue>,
+    writes: &Arc<Queue>,
+    reads: &Arc<Queue>,
     counters: &Arc<Counters>,
 ) -> Result<()> {
-    let config = config(&options.url)?;
+    let connector = Connector::new(&options.url)?;
     let first = {
-        let config = config.clone();
+        let connector = connector.clone();
         // The driver has a runtime inside, which cannot run within another; so it gets threads of its own from the start.
-        let thread = spawn("db-open", move || prepare(&config))?;
+        let thread = spawn("db-open", move || prepare(&connector))?;
         thread.join().map_err(|_| Error::Panicked)??
     };
     let mut first = Some(first);
-    for number in 0..options.connections.max(1) {
+    let connections = options.connections.max(1);
+    for number in 0..connections {
         let parts = worker::Parts {
-            config: config.clone(),
+            connector: connector.clone(),
             first: first.take(),
             counters: counters.clone(),
             faults: options.faults.clone(),
+        };
+        let queue = if number < readers(connections) {
+            reads
+        } else {
+            writes
         };
         let (queue, serving) = (queue.clone(), queue.serve());
         spawn(&format!("db-{number}"), move || {
@@ -48,29 +67,36 @@ pub(crate) fn open(
     Ok(())
 }
 
-fn config(url: &str) -> Result<Config> {
-    // The text may hold a password, so it is not repeated.
-    let mut config: Config = url.parse().map_err(|e: postgres::Error| {
-        let cause = std::error::Error::source(&e)
-            .map(|cause| format!(": {cause}"))
-            .unwrap_or_default();
-        Error::Unsuitable(format!("the PostgreSQL address cannot be read: {e}{cause}").into())
-    })?;
-    if config.get_application_name().is_none() {
-        config.application_name("lazuli");
+/// How many of the connections only read. 0: a single one does everything, and both queues are the same.
+pub(crate) fn readers(connections: usize) -> usize {
+    match connections {
+        0 | 1 => 0,
+        2 | 3 => 1,
+        many => (many / 4).max(2),
     }
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(Duration::from_secs(5));
-    }
-    config.tcp_user_timeout(Duration::from_secs(30));
-    config
-        .notice_callback(|notice| tracing::debug!(message = notice.message(), "PostgreSQL notice"));
-    Ok(config)
 }
 
 /// The first connection: looks whether the database will do, and migrates it.
-fn prepare(config: &Config) -> Result<Client> {
-    let mut client = config.connect(NoTls).map_err(|e| unavailable(&e))?;
+fn prepare(connector: &Connector) -> Result<Connection> {
+    let mut attempt = 1;
+    loop {
+        let prepared = check_server(connector)
+            .and_then(|connection| migrate(connection, migrate::MIGRATIONS))
+            .and_then(|()| connector.connect());
+        match prepared {
+            Err(Error::Unavailable(_)) if attempt < ATTEMPTS => {
+                attempt += 1;
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Whether the database will do.
+fn check_server(connector: &Connector) -> Result<Connection> {
+    let mut connection = connector.dial()?;
+    let client = &mut connection.client;
     let mut show = |name: &str| -> Result<String> {
         let row = client
             .query_one("SELECT current_setting($1)", &[&name])
@@ -93,42 +119,66 @@ fn prepare(config: &Config) -> Result<Client> {
             );
         }
     }
-    migrate(client)?;
-    connect(config)
+    Ok(connection)
 }
 
-fn migrate(client: Client) -> Result<()> {
-    let mut session = Session::new(client, Faults::default());
+/// Brings the schema up to date, and first ends all connections of other nodes if it is not. New ones wait until this is
+/// done ([`connect`]).
+fn migrate(mut connection: Connection, migrations: &[migrate::Migration]) -> Result<()> {
+    let client = &mut connection.client;
+    let is_old = |client: &mut Client| -> Result<bool> {
+        let newest = migrations.last().map_or(0, |last| last.version);
+        let made: bool = one(
+            client,
+            "SELECT to_regclass('schema_migrations') IS NOT NULL",
+        )?;
+        Ok(made
+            && one::<Option<i64>>(client, "SELECT MAX(version) FROM schema_migrations")?
+                < Some(newest))
+    };
+    if is_old(client)? {
+        // Held until this connection ends, so in front of the transaction, whose snapshot must see how it was left.
+        client
+            .batch_execute(&MIGRATION_LOCK.replace("_xact", ""))
+            .map_err(|e| error(&e))?;
+        if is_old(client)? {
+            end_others(client)?;
+        }
+    }
+    let mut session = Session::new(connection, Faults::default());
     // Not SERIALIZABLE: the snapshot must be younger than the lock.
     session.batch("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")?;
     session.batch(MIGRATION_LOCK)?;
     let mut tx = Tx::new(tx::Session::Postgres(Box::new(session)));
-    migrate::apply(&mut tx, Engine::Postgres, migrate::MIGRATIONS)?;
+    migrate::apply(&mut tx, Engine::Postgres, migrations)?;
     tx.batch("COMMIT")
 }
 
-/// A connection as the threads use it.
-fn connect(config: &Config) -> Result<Client> {
-    let mut client = config.connect(NoTls).map_err(|e| unavailable(&e))?;
-    // Outside of write transactions nothing can be changed. A server may have been set up not to wait for its disk.
-    client
-        .batch_execute(
-            "SET default_transaction_read_only = on;
-             SET default_transaction_isolation = 'repeatable read';
-             SET idle_in_transaction_session_timeout = '60s';
-             SET statement_timeout = '60s';
-             SELECT set_config('synchronous_commit', 'on', false)
-               WHERE current_setting('synchronous_commit') = 'off'",
-        )
-        .map_err(|e| error(&e))?;
-    Ok(client)
+/// Ends the connections of all nodes but those that wait for the migration, and waits until they are gone.
+fn end_others(client: &mut Client) -> Result<()> {
+    const OTHERS: &str = "FROM pg_stat_activity WHERE datname = current_database() AND usename = current_user \
+        AND application_name = current_setting('application_name') AND pid <> pg_backend_pid() \
+        AND NOT (wait_event_type = 'Lock' AND wait_event = 'advisory')";
+    let deadline = instant() + ENDING;
+    loop {
+        let ended: i64 = one(
+            client,
+            &format!("SELECT COUNT(pg_terminate_backend(pid)) {OTHERS}"),
+        )?;
+        if ended == 0 {
+            return Ok(());
+        }
+        tracing::info!(connections = ended, "ended before the schema is migrated");
+        if instant() > deadline {
+            return Err(Error::Busy);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
-fn unavailable(source: &postgres::Error) -> Error {
-    match error(source) {
-        Error::Other(text) => Error::Unavailable(text),
-        other => other,
-    }
+fn one<T: for<'a> postgres::types::FromSql<'a>>(client: &mut Client, sql: &str) -> Result<T> {
+    let row = client.query_one(sql, &[]).map_err(|e| error(&e))?;
+    row.try_get(0).map_err(|e| error(&e))
 }
 
 fn spawn<T: Send + 'static>(

@@ -9,6 +9,7 @@ use postgres::types::private::BytesMut;
 use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Client, RowIter, Statement};
 
+use super::connect::{Connection, Warned};
 use crate::dialect::Engine;
 use crate::faults::{Fault, FaultPoint, Faults};
 use crate::row::{self, Row, mismatch};
@@ -17,6 +18,7 @@ use crate::{Error, Result, Value};
 
 pub(crate) struct Session {
     client: Client,
+    warned: Warned,
     statements: Statements<Statement>,
     faults: Faults,
     /// Whether faults apply: only to write transactions.
@@ -24,9 +26,10 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(client: Client, faults: Faults) -> Self {
+    pub(super) fn new(connection: Connection, faults: Faults) -> Self {
         Self {
-            client,
+            client: connection.client,
+            warned: connection.warned,
             statements: Statements::new(),
             faults,
             writing: false,
@@ -77,8 +80,16 @@ impl Session {
     }
 
     /// Ends a write transaction.
+    ///
+    /// A commit with a warning counts for nothing: a server that is told to stop waiting for its standby says that it has
+    /// committed, and in a warning, that the standby may not have it.
     pub(super) fn commit(&mut self) -> Result<()> {
-        self.client.batch_execute("COMMIT").map_err(|e| {
+        self.warned.take();
+        let committed = self.client.batch_execute("COMMIT");
+        if committed.is_ok() && self.warned.take() {
+            return Err(Error::OutcomeUnknown);
+        }
+        committed.map_err(|e| {
             match e
                 .as_db_error()
                 .map(postgres::error::DbError::parsed_severity)
@@ -197,12 +208,16 @@ pub(super) fn error(source: &postgres::Error) -> Error {
     };
     let code = db.code();
     match code.code() {
-        "40001" | "40P01" => Error::Conflict,
+        // Serialization, a deadlock, or too long a wait for a lock.
+        "40001" | "40P01" | "55P03" => Error::Conflict,
         "23505" => Error::Unique(text),
         "53100" => Error::Full(text),
         "58030" => Error::Io(text),
         // The plan of a prepared statement, or the statement, is gone: the schema was migrated, or a pooler is between.
-        "26000" => Error::Unavailable(text),
+        // 25006: the server became a standby; there is another primary.
+        "26000" | "25006" => Error::Unavailable(text),
+        // The statement took too long.
+        "57014" => Error::Busy,
         _ if *code == SqlState::FEATURE_NOT_SUPPORTED
             && db.message().starts_with("cached plan") =>
         {

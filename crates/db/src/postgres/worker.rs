@@ -4,8 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use postgres::Config;
-
+use super::connect::{Connection, Connector};
 use super::session::{Session, injected};
 use crate::clock::instant;
 use crate::faults::{Fault, FaultPoint, Faults};
@@ -24,9 +23,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 
 pub(super) struct Parts {
-    pub(super) config: Config,
+    pub(super) connector: Connector,
     /// A connection that is there already.
-    pub(super) first: Option<postgres::Client>,
+    pub(super) first: Option<Connection>,
     pub(super) counters: Arc<Counters>,
     pub(super) faults: Faults,
 }
@@ -189,13 +188,13 @@ impl Worker {
 
     fn connected(&mut self) -> Result<&mut Tx<'static>> {
         if self.tx.is_none() {
-            let client = match (self.parts.first.take(), &self.down) {
-                (Some(client), _) => client,
+            let connection = match (self.parts.first.take(), &self.down) {
+                (Some(connection), _) => connection,
                 (None, Some((error, at))) if at.elapsed() < RECONNECT_AFTER => {
                     return Err(error.clone());
                 }
-                (None, _) => match super::connect(&self.parts.config) {
-                    Ok(client) => client,
+                (None, _) => match self.parts.connector.connect() {
+                    Ok(connection) => connection,
                     Err(e) => {
                         if let Some(down) = &mut self.down {
                             *down = (e.clone(), instant());
@@ -205,7 +204,7 @@ impl Worker {
                 },
             };
             self.down = None;
-            let session = Session::new(client, self.parts.faults.clone());
+            let session = Session::new(connection, self.parts.faults.clone());
             self.tx = Some(Tx::new(tx::Session::Postgres(Box::new(session))));
         }
         self.tx.as_mut().ok_or(Error::Closed)

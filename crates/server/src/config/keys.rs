@@ -88,10 +88,12 @@ settings! {
     database "database." Database {
         /// "sqlite" is a file in the data folder; postgres://user:password@host/database is a server. Set a URL with
         /// a password by the environment or the file: everyone on the machine can read a process's flags.
+        /// `?sslmode=verify-full&sslrootcert=FILE` encrypts the connection and checks who answers; several hosts,
+        /// host1,host2, are asked for the one that takes writes. See docs/explanation/many-nodes.md.
         @Secret
         url: DatabaseUrl = "sqlite";
-        /// How many transactions run at the same time: for SQLite those that read, for PostgreSQL all. 0: 2 for SQLite,
-        /// 16 for PostgreSQL.
+        /// How many transactions run at the same time: for SQLite those that read, for PostgreSQL all; of those a
+        /// quarter only read. 0: 2 for SQLite, 16 for PostgreSQL.
         connections: u32 = "0" in "0" ..= "64";
     }
 
