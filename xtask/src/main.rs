@@ -9,6 +9,7 @@ mod crash;
 mod daemon;
 mod deny;
 mod docs;
+mod engines;
 mod exec;
 mod leftovers;
 mod packages;
@@ -36,7 +37,7 @@ The project's own commands.
     cargo xtask deny [CHECK]...          cargo-deny with deny.toml, if cargo-deny is installed
 
 `cargo xtask test` installs the Debian packages it needs when it runs as root, and says which ones are missing when it
-does not. With CI=true a client that cannot run is a failure.";
+does not; Azurite comes from npm into target/xtask-cache. With CI=true a client that cannot run is a failure.";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

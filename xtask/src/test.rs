@@ -8,9 +8,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::clients;
 use crate::crash;
-use crate::exec::{Cmd, which};
+use crate::engines;
+use crate::exec::Cmd;
 use crate::leftovers;
-use crate::packages;
 use crate::report::Results;
 use crate::{docs, tidy, workspace};
 
@@ -26,8 +26,8 @@ struct Part {
 const PARTS: &[Part] = &[
     Part {
         name: "packages",
-        what: "the Debian packages that the tests need",
-        run: test_packages,
+        what: "the engines and tools that the tests need",
+        run: engines::install,
     },
     Part {
         name: "fmt",
@@ -159,35 +159,6 @@ fn release(results: &mut Results) {
             || docs::check_references(&release_binary()),
         );
     }
-}
-
-fn test_packages(results: &mut Results) {
-    let present = |program: &str| which(program).is_some();
-    for (package, there) in [
-        (
-            "postgresql",
-            present("postgres") || packaged_postgres().is_some(),
-        ),
-        ("git", present("git")),
-    ] {
-        match if there {
-            Ok(())
-        } else {
-            packages::install(&[package])
-        } {
-            Ok(()) => _ = results.case("packages", package, || Ok(())),
-            Err(error) => results.not_run("packages", package, &format!("{error:#}")),
-        }
-    }
-}
-
-/// Debian keeps the server's programs out of `PATH`.
-fn packaged_postgres() -> Option<PathBuf> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
-    versions
-        .flatten()
-        .map(|version| version.path().join("bin/postgres"))
-        .find(|file| std::fs::metadata(file).is_ok())
 }
 
 fn fmt(results: &mut Results) {
