@@ -1,4 +1,5 @@
-//! For tests only: running servers, a client that sends exactly what it is told, private databases.
+//! For tests only: running servers, a client that sends exactly what it is told, private databases and object stores, a
+//! network that fails when told to.
 
 #![allow(clippy::panic)]
 #![allow(
@@ -7,6 +8,9 @@
 )]
 
 pub mod crash;
+mod engine;
 pub mod http;
+pub mod object_stores;
 pub mod postgres;
+pub mod proxy;
 pub mod server;

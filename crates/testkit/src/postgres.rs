@@ -3,6 +3,10 @@
 //! It is started when the first test asks for a database, listens on a Unix socket only, compares text by bytes (C
 //! collation), does not flush its disk, and ends with the process, however that ends. Each [`Database`] is new and
 //! empty.
+//!
+//! [`Node`] is a server of a test's own, to be killed, restarted and failed over.
+
+mod node;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,6 +16,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+
+pub use node::{Node, Replication};
+
+use crate::engine;
 
 /// A new, empty database on the process's server.
 pub struct Database {
@@ -36,15 +44,7 @@ impl Database {
             None => None,
         });
         let Some(server) = server else {
-            // Past the test harness's capture: this must be seen.
-            let _ = writeln!(
-                std::io::stderr().lock(),
-                "NOT RUN: PostgreSQL tests: no initdb in PATH or /usr/lib/postgresql/*/bin"
-            );
-            assert!(
-                std::env::var("CI").as_deref() != Ok("true"),
-                "PostgreSQL is missing"
-            );
+            not_run();
             return None;
         };
         let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -112,43 +112,9 @@ impl Server {
     fn start(binaries: &Path) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("lazuli-pg-").tempdir()?;
         let path = directory.path();
-        let as_root = std::fs::metadata("/proc/self")
-            .map(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0)?;
-        // PostgreSQL refuses to run as root.
-        let user = as_root.then(|| {
-            if has_user("postgres") {
-                "postgres"
-            } else {
-                "nobody"
-            }
-        });
-        if let Some(user) = user {
-            let status = Command::new("chown")
-                .arg(user)
-                .arg(path)
-                .status()
-                .context("chown")?;
-            ensure!(status.success(), "chown to {user} failed");
-        }
-        let output = command_as(user, &binaries.join("initdb"))
-            .args([
-                "--username=postgres",
-                "--auth=trust",
-                "--encoding=UTF8",
-                "--locale=C",
-                "--no-sync",
-                "-D",
-            ])
-            .arg(path.join("data"))
-            .current_dir(path)
-            .output()
-            .context("initdb")?;
-        ensure!(
-            output.status.success(),
-            "initdb: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-
+        let user = server_user()?;
+        give(path, user)?;
+        initialize(binaries, user, path)?;
         let mut watcher = command_as(user, Path::new("/bin/sh"))
             .args(["-c", WATCHER, "lazuli-postgres"])
             .args([binaries, path])
@@ -174,36 +140,79 @@ impl Server {
     }
 
     fn psql(&self, database: &str, sql: &str) -> anyhow::Result<String> {
-        let mut psql = Command::new(self.binaries.join("psql"))
-            .args([
-                "--no-psqlrc",
-                "--quiet",
-                "--tuples-only",
-                "--no-align",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-U",
-                "postgres",
-            ])
-            .arg("-h")
-            .arg(self.directory.path())
-            .args(["-d", database, "-f", "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        psql.stdin
-            .take()
-            .context("no input")?
-            .write_all(sql.as_bytes())?;
-        let output = psql.wait_with_output()?;
-        ensure!(
-            output.status.success(),
-            "psql: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(String::from_utf8(output.stdout)?)
+        let host = self.directory.path().display();
+        psql(
+            &self.binaries,
+            &format!("host={host} user=postgres dbname={database}"),
+            sql,
+        )
     }
+}
+
+/// PostgreSQL refuses to run as root.
+fn server_user() -> anyhow::Result<Option<&'static str>> {
+    let myself = std::fs::metadata("/proc/self")?;
+    if std::os::unix::fs::MetadataExt::uid(&myself) != 0 {
+        return Ok(None);
+    }
+    Ok(Some(if has_user("postgres") {
+        "postgres"
+    } else {
+        "nobody"
+    }))
+}
+
+/// Makes the folder the user's.
+fn give(folder: &Path, user: Option<&str>) -> anyhow::Result<()> {
+    let Some(user) = user else { return Ok(()) };
+    let status = Command::new("chown").arg(user).arg(folder).status();
+    let status = status.context("chown")?;
+    ensure!(status.success(), "chown to {user} failed");
+    Ok(())
+}
+
+/// `initdb` in `folder/data`.
+fn initialize(binaries: &Path, user: Option<&str>, folder: &Path) -> anyhow::Result<()> {
+    let mut initdb = command_as(user, &binaries.join("initdb"));
+    initdb
+        .args(["--username=postgres", "--auth=trust", "--encoding=UTF8"])
+        .args(["--locale=C", "--no-sync", "-D"])
+        .arg(folder.join("data"))
+        .current_dir(folder);
+    let log = folder.join("initdb.log");
+    engine::run(&mut initdb, &log, Duration::from_mins(1)).with_context(|| engine::tail(&log))
+}
+
+/// Runs statements, each in a transaction of its own.
+fn psql(binaries: &Path, url: &str, sql: &str) -> anyhow::Result<String> {
+    let mut psql = Command::new(binaries.join("psql"))
+        .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"])
+        .args(["-v", "ON_ERROR_STOP=1", "-d", url, "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    // When it cannot connect, it ends without reading: what it says then matters more than the broken pipe.
+    let written = psql
+        .stdin
+        .take()
+        .context("no input")?
+        .write_all(sql.as_bytes());
+    let output = psql.wait_with_output()?;
+    ensure!(
+        output.status.success(),
+        "psql: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    written?;
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn not_run() {
+    engine::not_run(
+        "PostgreSQL",
+        "no initdb in PATH or /usr/lib/postgresql/*/bin",
+    );
 }
 
 fn command_as(user: Option<&str>, program: &Path) -> Command {
