@@ -190,3 +190,6 @@ fn spawn<T: Send + 'static>(
         .spawn(run)
         .map_err(|e| Error::Unsuitable(format!("no thread for the database: {e}").into()))
 }
+
+#[cfg(test)]
+mod tests;

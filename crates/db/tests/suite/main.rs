@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod crash;
+mod encryption;
+mod failover;
 mod faults;
 mod isolation;
 mod migrations;
