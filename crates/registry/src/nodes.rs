@@ -17,6 +17,9 @@
 //! **Nothing older comes back.** Forgetting ends the tickets of readers under way (`cache.rs`). A reader that read before an
 //! operation was committed took its ticket before the poll that met the operation, so what it read is not kept.
 //!
+//! **A server that forgot.** When a standby takes over that lagged behind, or a backup is put back, numbers that were met are
+//! given again. So a poll reads the last operation it met once more: when it is not what it was, everything is forgotten.
+//!
 //! An operation without a number is met by several polls; `unnumbered` remembers it, so that it is acted on once. A poll that
 //! finds more than it wants to read forgets everything instead.
 //!
@@ -71,10 +74,13 @@ struct Shared {
 /// How much of the log was met.
 #[derive(Default)]
 struct Progress {
-    seen: i64,
+    seen: Newest,
     /// Operations acted on that had no number when last seen.
     unnumbered: HashSet<OperationId>,
 }
+
+/// The operation with the greatest number; `None` before the first.
+type Newest = Option<(i64, OperationId)>;
 
 /// The last poll that ended.
 #[derive(Debug, Clone, Copy)]
@@ -85,10 +91,18 @@ struct Done {
 
 /// What a poll read.
 struct Found {
-    /// Without a number, then those after `seen`.
+    /// Without a number, then those from the last one met on.
     operations: Vec<Met>,
     /// There were more.
     cut: bool,
+}
+
+impl Found {
+    /// Whether the log still holds what was met last.
+    fn continues(&self, seen: Newest) -> bool {
+        let is_it = |met: &Met| met.sequence.map(|number| (number, met.id)) == seen;
+        seen.is_none() || self.operations.iter().any(is_it)
+    }
 }
 
 /// An operation as a poll meets it.
@@ -119,9 +133,7 @@ impl Nodes {
         origin: u16,
         staleness: Duration,
     ) -> Result<Self, Error> {
-        let seen = db
-            .read_one(move |tx| sql::newest_number(tx, origin))
-            .await?;
+        let seen = db.read_one(move |tx| sql::newest(tx, origin)).await?;
         let progress = Progress {
             seen,
             ..Progress::default()
@@ -206,32 +218,48 @@ impl Shared {
     async fn poll(&self) -> Result<(), Error> {
         let began = micros(self.clock.monotonic());
         let (origin, seen) = (self.origin, self.progress().seen);
+        let from = seen.map_or(0, |(number, _)| number);
         let found = self
             .db
-            .read_one(move |tx| sql::unseen(tx, origin, seen, MOST))
+            .read_one(move |tx| sql::unseen(tx, origin, from, MOST))
             .await?;
-        self.act_on(found);
+        if found.cut || !found.continues(seen) {
+            self.begin_anew().await?;
+        } else {
+            self.act_on(found);
+        }
         self.fresh_from.store(began, Ordering::Release);
+        Ok(())
+    }
+
+    /// Forgets everything, and goes on from the log's end.
+    async fn begin_anew(&self) -> Result<(), Error> {
+        let origin = self.origin;
+        let seen = self.db.read_one(move |tx| sql::newest(tx, origin)).await?;
+        // What was kept until now may be older than the end of the log; what is kept from now on is not.
+        self.cache.clear();
+        *self.progress() = Progress {
+            seen,
+            ..Progress::default()
+        };
         Ok(())
     }
 
     fn act_on(&self, found: Found) {
         let mut progress = self.progress();
-        if found.cut {
-            self.cache.clear();
-        }
+        let last = progress.seen;
         let mut unnumbered = HashSet::new();
         for met in found.operations {
-            let is_new = !progress.unnumbered.contains(&met.id);
-            match met.sequence {
-                Some(number) => progress.seen = progress.seen.max(number),
+            let number = met.sequence.map(|number| (number, met.id));
+            let is_known = number.is_some() && number == last;
+            let is_new = !is_known && !progress.unnumbered.contains(&met.id);
+            match number {
+                Some(number) => progress.seen = progress.seen.max(Some(number)),
                 None => drop(unnumbered.insert(met.id)),
             }
             if is_new {
                 self.acted_on.fetch_add(1, Ordering::Relaxed);
-                if !found.cut {
-                    met.forget_in(&self.cache);
-                }
+                met.forget_in(&self.cache);
             }
         }
         progress.unnumbered = unnumbered;

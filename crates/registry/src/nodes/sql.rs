@@ -3,20 +3,24 @@
 use lazuli_db::{Error, Tx};
 use lazuli_wire::oci::RepositoryName;
 
-use super::{Found, Met};
+use super::{Found, Met, Newest};
 use crate::operations::{self, OperationId};
 
-/// The newest number given; 0 before the first.
-pub(super) fn newest_number(tx: &mut Tx<'_>, origin: u16) -> Result<i64, Error> {
-    let newest = tx.query_one(
-        "SELECT sequence FROM operations WHERE origin = ?1 AND sequence IS NOT NULL ORDER BY sequence DESC LIMIT 1",
+/// The operation with the greatest number.
+pub(super) fn newest(tx: &mut Tx<'_>, origin: u16) -> Result<Newest, Error> {
+    tx.query_one(
+        "SELECT sequence, id FROM operations WHERE origin = ?1 AND sequence IS NOT NULL ORDER BY sequence DESC LIMIT 1",
         &[i64::from(origin).into()],
-        |row| row.get_i64(0),
-    )?;
-    Ok(newest.unwrap_or(0))
+        |row| Ok((row.get_i64(0)?, id(&row.get_bytes(1)?)?)),
+    )
 }
 
-/// One statement, so one snapshot: what has no number, and what has one beyond `seen`, the newest first in case there is more.
+fn id(bytes: &[u8]) -> Result<OperationId, Error> {
+    OperationId::from_bytes(bytes).ok_or(Error::Corrupt("operations.id"))
+}
+
+/// One statement, so one snapshot: what has no number, and what has one of `from` or beyond, the newest
+/// first in case there is more.
 const UNSEEN: &str = "SELECT * FROM (\
       SELECT id, sequence, registry_id, repository, kind, payload, \
         CASE WHEN kind = 'put-manifest' THEN observed END FROM operations \
@@ -24,14 +28,14 @@ const UNSEEN: &str = "SELECT * FROM (\
     UNION ALL SELECT * FROM (\
       SELECT id, sequence, registry_id, repository, kind, payload, \
         CASE WHEN kind = 'put-manifest' THEN observed END FROM operations \
-      WHERE origin = ?1 AND sequence > ?2 ORDER BY sequence DESC LIMIT ?3) AS numbered";
+      WHERE origin = ?1 AND sequence >= ?2 ORDER BY sequence DESC LIMIT ?3) AS numbered";
 
-pub(super) fn unseen(tx: &mut Tx<'_>, origin: u16, seen: i64, most: u32) -> Result<Found, Error> {
+pub(super) fn unseen(tx: &mut Tx<'_>, origin: u16, from: i64, most: u32) -> Result<Found, Error> {
     let operations = tx.query(
         UNSEEN,
         &[
             i64::from(origin).into(),
-            seen.into(),
+            from.into(),
             i64::from(most).into(),
         ],
         |row| {
@@ -48,8 +52,7 @@ pub(super) fn unseen(tx: &mut Tx<'_>, origin: u16, seen: i64, most: u32) -> Resu
                 _ => (None, None),
             };
             Ok(Met {
-                id: OperationId::from_bytes(&row.get_bytes(0)?)
-                    .ok_or(Error::Corrupt("operations.id"))?,
+                id: id(&row.get_bytes(0)?)?,
                 sequence: row.get_i64_opt(1)?,
                 registry: row.get_i64(2)?,
                 repository,

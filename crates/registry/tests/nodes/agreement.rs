@@ -41,7 +41,7 @@ async fn what_one_node_acknowledged_no_node_contradicts() {
                     if over.load(Ordering::SeqCst) {
                         return;
                     }
-                    registers[turn % registers.len()].read(&node).await;
+                    assert!(registers[turn % registers.len()].read(&node).await);
                     reads.fetch_add(1, Ordering::Relaxed);
                 }
             })
@@ -57,7 +57,7 @@ async fn what_one_node_acknowledged_no_node_contradicts() {
                     let node = &nodes[(number + turn * turn) % 3];
                     register.write(node).await;
                     // Whoever is asked right after the acknowledgement knows of it.
-                    register.read(&nodes[(number + turn) % 3]).await;
+                    assert!(register.read(&nodes[(number + turn) % 3]).await);
                 }
             })
         })
@@ -81,7 +81,8 @@ async fn what_one_node_acknowledged_no_node_contradicts() {
     assert!(stats.iter().all(|stats| stats.operations >= written / 2));
 }
 
-async fn number(node: Registry) {
+/// Numbers operations, as every node does.
+pub(super) async fn number(node: Registry) {
     let holder = format!("{:x}", node.log().unique_number());
     let options = Options {
         delay: Duration::from_millis(1),

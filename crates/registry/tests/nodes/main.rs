@@ -6,6 +6,7 @@ mod common;
 
 mod agreement;
 mod collected;
+mod failover;
 mod polls;
 mod registers;
 mod staleness;

@@ -174,3 +174,35 @@ async fn after_more_operations_than_a_poll_reads() {
         sequencer(&f.registry, 1000).drain().await.unwrap();
     }
 }
+
+/// A standby that lagged behind takes over: numbers that were met are given again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_forgot() {
+    let Some(f) = Fixture::on_postgresql().await else {
+        return;
+    };
+    for lost in [1, 3] {
+        let node = f.node().await;
+        let (old, _) = push_image(&f.registry, "a", "latest", "old").await;
+        append(&f.registry, 5, Duration::ZERO).await;
+        sequencer(&f.registry, 1000).drain().await.unwrap();
+        for _ in 0..2 {
+            let found = node.manifest(&pull("a"), &tag("latest")).await.unwrap();
+            assert_eq!(found.digest, old);
+        }
+        let forgotten = format!(
+            "DELETE FROM operations WHERE sequence > (SELECT MAX(sequence) - {lost} FROM operations); \
+             UPDATE origins SET sequence = sequence - {lost}"
+        );
+        for sql in forgotten.split("; ") {
+            let sql: &'static str = sql.to_owned().leak();
+            f.db.write(move |tx| tx.execute(sql, &[])).await.unwrap();
+        }
+        let (new, _) = push_image(&f.registry, "a", "latest", "new").await;
+        append(&f.registry, 1, Duration::ZERO).await;
+        sequencer(&f.registry, 1000).drain().await.unwrap();
+        let found = node.manifest(&pull("a"), &tag("latest")).await.unwrap();
+        assert_eq!(found.digest, new);
+        assert!(testing::catch_up(&node).await);
+    }
+}

@@ -125,6 +125,19 @@ impl Register {
         self.acknowledged.store(version, Ordering::SeqCst);
     }
 
+    /// Moves the tag, whatever becomes of the server meanwhile; true if that was acknowledged.
+    pub(super) async fn try_move(&self, node: &Registry) -> bool {
+        assert_eq!(self.kind, Kind::Moving);
+        let _one_at_a_time = self.writing.lock().await;
+        let version = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        let body = self.body(version);
+        let outcome = put(node, self.repository(), self.tag(), INDEX, &body).await;
+        if outcome.is_ok() {
+            self.acknowledged.store(version, Ordering::SeqCst);
+        }
+        outcome.is_ok()
+    }
+
     async fn add(&self, node: &Registry, version: u64) {
         let body = match self.kind {
             Kind::Moving => self.body(version),
@@ -170,10 +183,13 @@ impl Register {
     }
 
     /// Reads by way of a node and checks what it says against what was acknowledged and read before.
-    pub(super) async fn read(&self, node: &Registry) {
+    /// False: there was no answer.
+    pub(super) async fn read(&self, node: &Registry) -> bool {
         let acknowledged = self.acknowledged.load(Ordering::SeqCst);
         let oldest = acknowledged.max(self.read.load(Ordering::SeqCst));
-        let seen = self.look(node).await;
+        let Some(seen) = self.look(node).await else {
+            return false;
+        };
         let newest = self.begun.load(Ordering::SeqCst);
         let possible = match seen {
             Seen::Version(version) => (oldest..=newest).contains(&version).then_some(version),
@@ -192,12 +208,13 @@ impl Register {
             );
         };
         self.read.fetch_max(version, Ordering::SeqCst);
+        true
     }
 
-    async fn look(&self, node: &Registry) -> Seen {
+    async fn look(&self, node: &Registry) -> Option<Seen> {
         let access = pull(self.repository());
         let there = |there: bool| if there { Seen::Present } else { Seen::Absent };
-        match self.kind {
+        Some(match self.kind {
             Kind::Blob => {
                 let digest = Digest::of(Algorithm::Sha256, &self.bytes());
                 there(exists(node.blob(&access, &digest).await))
@@ -234,9 +251,10 @@ impl Register {
                     Seen::Version(version.expect("a version that was written"))
                 }
                 Err(Error::ManifestUnknown) => Seen::Version(0),
+                Err(Error::Database(_)) => return None,
                 Err(error) => panic!("{error}"),
             },
-        }
+        })
     }
 }
 
