@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use lazuli_identity::Origin;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
-use crate::limits::Limits;
+use crate::coarse_clock::CoarseClock;
+use crate::limits::{Limits, part_of_one};
 use crate::sendfile::SendQueue;
 
 /// What a connection is doing.
@@ -41,33 +42,6 @@ pub(crate) mod order {
     pub(crate) const CUT: u8 = 2;
     /// The request body does not arrive: fail the read.
     pub(crate) const BODY_STALLED: u8 = 4;
-}
-
-/// Milliseconds since the server started, updated by the supervisor.
-#[derive(Debug)]
-pub(crate) struct CoarseClock {
-    start: Instant,
-    now: AtomicU64,
-}
-
-impl CoarseClock {
-    fn new() -> Self {
-        // Time begins at 1: 0 means "not" in the fields that hold a time.
-        Self {
-            start: Instant::now(),
-            now: AtomicU64::new(1),
-        }
-    }
-
-    pub(crate) fn now(&self) -> u64 {
-        self.now.load(Relaxed)
-    }
-
-    fn update(&self) -> u64 {
-        let now = self.start.elapsed().as_millis() as u64 + 1;
-        self.now.store(now, Relaxed);
-        now
-    }
 }
 
 /// One connection. The counters have a single writer, the connection's task, so they are stored, not added to.
@@ -249,6 +223,8 @@ pub(crate) struct Connections {
 struct Open {
     next: u64,
     all: HashMap<u64, Arc<Connection>>,
+    /// How many of them come from where.
+    by_origin: HashMap<Origin, usize>,
     finishing: bool,
 }
 
@@ -270,8 +246,16 @@ impl Drop for Membership {
     fn drop(&mut self) {
         let mut open = lock(&self.connections.open);
         open.all.remove(&self.id);
+        let origin = Origin::of(self.connection.remote.ip());
+        if let Some(count) = open.by_origin.get_mut(&origin) {
+            *count -= 1;
+            if *count == 0 {
+                open.by_origin.remove(&origin);
+            }
+        }
         if open.all.is_empty() {
             open.all.shrink_to(64);
+            open.by_origin.shrink_to(64);
             self.connections.changed.notify_waiters();
         }
     }
@@ -293,7 +277,7 @@ impl Connections {
     }
 
     /// Admits a connection, unless there are too many. When there are, the one idle for longest is asked to go, so
-    /// that idle clients cannot keep others out for long.
+    /// that idle clients cannot keep others out for long. One address never has all of them.
     pub(crate) fn admit(self: &Arc<Self>, remote: SocketAddr, is_tls: bool) -> Option<Membership> {
         let phase = if is_tls {
             Phase::Handshake
@@ -312,6 +296,12 @@ impl Connections {
             }
             return None;
         }
+        let origin = Origin::of(remote.ip());
+        let count = open.by_origin.entry(origin).or_default();
+        if *count >= part_of_one(self.limits.max_connections) {
+            return None;
+        }
+        *count += 1;
         if open.all.is_empty() {
             self.clock.update();
             self.changed.notify_waiters();

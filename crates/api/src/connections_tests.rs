@@ -94,3 +94,20 @@ async fn finishing_waits_for_the_last_connection() {
     assert!(!connections.finish(Duration::from_millis(20)).await);
     assert_ne!(late.connection().orders() & order::CUT, 0);
 }
+
+#[test]
+fn one_address_never_has_all_connections() {
+    let connections = Connections::new(Limits {
+        max_connections: 8,
+        ..limits()
+    });
+    let from = |text: &str| connections.admit(text.parse().unwrap(), false);
+    let mut held: Vec<_> = (0..6).map(|_| from("10.6.6.6:1").unwrap()).collect();
+    assert!(from("10.6.6.6:2").is_none());
+    let other = from("10.0.0.1:1");
+    assert!(other.is_some());
+    held.pop();
+    assert!(from("10.6.6.6:2").is_some());
+    drop((held, other));
+    assert!(lock(&connections.open).by_origin.is_empty());
+}

@@ -7,6 +7,7 @@ mod access_log;
 mod admission;
 mod api;
 mod body;
+mod coarse_clock;
 mod connections;
 mod errors;
 mod exchange;

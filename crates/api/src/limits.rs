@@ -1,10 +1,8 @@
 //! Every bound of the HTTP server in one place, and the counters behind those that are shared between requests.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use lazuli_identity::{Division, FairShare, Origin, Share};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bounds on what clients may take. The defaults suit one machine with a few thousand clients.
 #[derive(Debug, Clone)]
@@ -104,25 +102,31 @@ pub(crate) struct TryLater {
     pub(crate) after: u32,
 }
 
-/// A number of things that may be under way at once.
-#[derive(Debug)]
-pub(crate) struct Slots {
-    free: Arc<Semaphore>,
+/// What one origin may have of what there is so much of: never all, so that others are served.
+pub(crate) fn part_of_one(count: usize) -> usize {
+    count - count / 4
 }
 
+/// A number of things that may be under way at once.
+#[derive(Debug)]
+pub(crate) struct Slots(FairShare);
+
 impl Slots {
+    /// So many, of which one origin has three quarters.
     pub(crate) fn new(count: usize) -> Self {
-        Self {
-            free: Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS))),
-        }
+        let all = u32::try_from(count).unwrap_or(u32::MAX);
+        Self(FairShare::new(Division {
+            all,
+            each: part_of_one(count).try_into().unwrap_or(u32::MAX),
+            queue: count,
+            patience: Duration::ZERO,
+        }))
     }
 
     /// A slot, given back when dropped; never waits.
-    pub(crate) fn take(&self) -> Result<OwnedSemaphorePermit, TryLater> {
-        self.free
-            .clone()
-            .try_acquire_owned()
-            .map_err(|_| TryLater { after: 1 })
+    pub(crate) async fn take(&self, from: Origin) -> Result<Share, TryLater> {
+        let share = self.0.take(from, 1).await;
+        share.map_err(|_| TryLater { after: 1 })
     }
 }
 
@@ -166,16 +170,25 @@ impl BodyMemory {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use std::sync::Arc;
+
     use super::*;
 
-    #[test]
-    fn slots_are_limited_and_come_back() {
-        let slots = Slots::new(2);
-        let one = slots.take().unwrap();
-        let _two = slots.take().unwrap();
-        assert_eq!(slots.take().unwrap_err().after, 1);
+    #[tokio::test]
+    async fn slots_are_limited_and_come_back_and_one_origin_never_has_all() {
+        let slots = Slots::new(4);
+        let here = Origin::LOCAL;
+        let one = slots.take(here).await.unwrap();
+        let _two = slots.take(here).await.unwrap();
+        let _three = slots.take(here).await.unwrap();
+        assert_eq!(slots.take(here).await.unwrap_err().after, 1);
+        let elsewhere = Origin::of("10.0.0.1".parse().unwrap());
+        let other = slots.take(elsewhere).await.unwrap();
+        assert!(slots.take(elsewhere).await.is_err());
         drop(one);
-        assert!(slots.take().is_ok());
+        assert!(slots.take(here).await.is_ok());
+        drop(other);
+        assert!(slots.take(elsewhere).await.is_ok());
     }
 
     #[tokio::test]

@@ -56,6 +56,13 @@ fn a_push_may_demand_that_the_tag_is_new_or_that_it_exists() {
     assert_eq!(status("v2", ("If-None-Match", "*")), 201);
     assert_eq!(status("v2", ("If-None-Match", "*")), 412);
     assert_eq!(status("v1", ("If-Match", "*")), 201);
+    // Several fields are not understood.
+    for second_field in ["\"x\"", "*"] {
+        let both = [("If-None-Match", "*"), ("If-None-Match", second_field)];
+        assert_eq!(server.put_manifest("a", "v9", &both, &second).status, 400);
+        let both = [("If-Match", "*"), ("If-Match", second_field)];
+        assert_eq!(server.put_manifest("a", "v1", &both, &second).status, 400);
+    }
     // Not for a push by digest, which changes nothing that could be expected.
     let digest = sha256(second.as_bytes());
     assert_eq!(status(&digest, ("If-None-Match", "*")), 400);

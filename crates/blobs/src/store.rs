@@ -81,6 +81,20 @@ pub trait BlobStore: Send + Sync + 'static {
         size: u64,
     ) -> BoxFuture<'a, Result<Opened, Error>>;
 
+    /// The digest of all bytes of an open blob, which are read for it, in turns with whoever else hashes.
+    fn hash(&self, opened: Opened, algorithm: Algorithm) -> BoxFuture<'_, Result<Digest, Error>> {
+        Box::pin(async move {
+            match opened {
+                Opened::Object(object) => object.hash(algorithm).await,
+                Opened::File(blob) => {
+                    let (hasher, size) = (Hasher::new(algorithm), blob.size);
+                    let hashing = tokio::task::spawn_blocking(move || blob.hash(hasher, size));
+                    Ok(hashing.await.map_err(|_| Error::Busy)??.finish())
+                }
+            }
+        })
+    }
+
     /// Removes a blob; fine when there is none. Files open for reading stay readable. After a power failure the blob
     /// may be back, as one that nothing refers to.
     fn remove<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<(), Error>>;
@@ -139,31 +153,17 @@ pub enum Opened {
     Object(BlobObject),
 }
 
-impl Opened {
-    /// The digest of all its bytes, which are read for it. Errors: those of reading; [`Error::Damaged`] when it ends early.
-    pub async fn hash(&self, algorithm: Algorithm) -> Result<Digest, Error> {
-        match self {
-            Self::Object(object) => object.hash(algorithm).await,
-            Self::File(blob) => {
-                let blob = blob.clone();
-                let hashing = tokio::task::spawn_blocking(move || blob.hash(algorithm));
-                hashing.await.map_err(|_| Error::Busy)?
-            }
-        }
-    }
-}
-
 impl BlobFile {
-    fn hash(&self, algorithm: Algorithm) -> Result<Digest, Error> {
-        let mut hasher = Hasher::new(algorithm);
+    /// Hashes the bytes from where the hash is to `end`.
+    pub(crate) fn hash(&self, mut hasher: Hasher, end: u64) -> Result<Hasher, Error> {
         let mut buffer = vec![0; 256 << 10];
-        while hasher.len() < self.size {
-            let wanted = (self.size - hasher.len()).min(buffer.len() as u64) as usize;
+        while hasher.len() < end {
+            let wanted = (end - hasher.len()).min(buffer.len() as u64) as usize;
             let outcome = self.file.read_exact_at(&mut buffer[..wanted], hasher.len());
             outcome.map_err(|source| Error::io(Operation::Read, source))?;
             hasher.update(&buffer[..wanted]);
         }
-        Ok(hasher.finish())
+        Ok(hasher)
     }
 }
 

@@ -175,6 +175,24 @@ impl Identity {
         }
     }
 
+    /// Whether the admin user signs in with this password.
+    pub async fn is_admin_password(
+        &self,
+        registry: RegistryId,
+        password: &str,
+    ) -> Result<bool, AuthError> {
+        let state = self.inner().states.get(registry).await?;
+        let name = state.name.clone();
+        match self
+            .sign_in(&state, "", Origin::LOCAL, &name, password)
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(AuthError::WrongPassword) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Who has this user name and password. The zero GUID as the user says that the password is a token.
     pub(crate) async fn sign_in(
         &self,

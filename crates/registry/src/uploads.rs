@@ -17,7 +17,7 @@ pub use receive::Incoming;
 use crate::sessions::Owner;
 use crate::{Error, Registry, Result};
 use receive::{Content, Receiver};
-use state::{TOO_LONG, check_received};
+use state::check_received;
 
 /// A session, as its client sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,16 +107,21 @@ impl Registry {
             .ok_or(Error::UploadBusy)?;
         let mut loaded = self.load_session(access, request).await?;
         self.check_chunk(&loaded, request.range, body)?;
-        let mut receiver = Receiver::new(self, &loaded).await?;
+        let mut receiver = Receiver::new(self, &loaded, request.range).await?;
         let outcome = receiver.receive(body).await;
-        let (size, content, hasher) = receiver.finish(false).await?;
-        let started_at = loaded.size;
-        let checked = check_received(request.range, size - started_at);
-        if let Err(error @ Error::SizeInvalid(TOO_LONG)) = checked {
+        let arrived = match (receiver.finish(false).await, outcome) {
             // Nobody knows which of these bytes were meant.
-            self.forget_arrived(&loaded).await;
-            return Err(error);
-        }
+            (Ok(_), Err(error @ Error::SizeInvalid(_))) | (Err(error), _) => Err(error),
+            (Ok(arrived), outcome) => Ok((arrived, outcome)),
+        };
+        let ((size, content, hasher), outcome) = match arrived {
+            Ok(arrived) => arrived,
+            Err(error) => {
+                self.forget_arrived(&loaded).await;
+                return Err(error);
+            }
+        };
+        let started_at = loaded.size;
         loaded.size = size;
         loaded.hash_state = hasher.save();
         loaded.boot.clone_from(&self.inner.boot);
@@ -145,7 +150,7 @@ impl Registry {
                 .await?;
         }
         outcome?;
-        checked?;
+        check_received(request.range, size - started_at)?;
         Ok(self.session(access, &loaded))
     }
 
@@ -165,7 +170,7 @@ impl Registry {
             .ok_or(Error::UploadBusy)?;
         let loaded = self.load_session(access, request).await?;
         self.check_chunk(&loaded, request.range, body)?;
-        let mut receiver = Receiver::new(self, &loaded).await?;
+        let mut receiver = Receiver::new(self, &loaded, request.range).await?;
         let outcome = receiver.receive(body).await;
         // To be hashed with another algorithm, all of it has to be where it can be read.
         let is_last = digest.algorithm() == loaded.algorithm;
@@ -207,7 +212,7 @@ impl Registry {
         self.inner.sessions.forget(session.id);
         let loaded = self.fresh(session.id, digest.algorithm(), self.now());
         self.check_room(body.length().unwrap_or(1))?;
-        let mut receiver = Receiver::new(self, &loaded).await?;
+        let mut receiver = Receiver::new(self, &loaded, None).await?;
         let outcome = receiver.receive(body).await;
         let arrived = match (receiver.finish(true).await, outcome) {
             (Ok((size, content, hasher)), Ok(())) => commit::Arrived {

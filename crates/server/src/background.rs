@@ -114,10 +114,19 @@ async fn watch_clock(clock: Arc<dyn Clock>) {
         checks.tick().await;
         let ahead = clock.wall_ahead_us();
         if let Some(seconds) = worth_telling(ahead, &mut told) {
-            tracing::warn!(
-                seconds,
-                "the system's clock is ahead of the time this server goes by; restart it to follow"
-            );
+            match seconds {
+                0 => tracing::info!(
+                    "the system's clock and the time this server goes by agree again"
+                ),
+                1.. => tracing::warn!(
+                    seconds,
+                    "the system's clock was set forward; the server goes on by its own time until it is restarted"
+                ),
+                _ => tracing::warn!(
+                    seconds,
+                    "the system's clock was set back; the server goes on by its own time until it is restarted"
+                ),
+            }
         }
     }
 }

@@ -55,7 +55,7 @@ impl Banner {
             ),
             None => writeln!(
                 out,
-                "  Admin   {}   password as you set it (`lazuli admin reset-password` makes a new one)",
+                "  Admin   {}   the password you know (`lazuli admin reset-password` makes a new one)",
                 admin.name
             ),
         };

@@ -13,6 +13,7 @@ mod master_key;
 mod notify;
 mod process;
 mod serve;
+mod storage;
 mod wire_up;
 
 use std::io::Write as _;

@@ -8,9 +8,10 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use lazuli_api::{Api, Ended, Listeners, Tls};
 use lazuli_db::clock::Clock;
-use lazuli_identity::{FirstStart, Identity};
+use lazuli_identity::{FirstStart, Identity, RegistryId};
 use lazuli_registry::Registry;
 use lazuli_registry::gc::Gc;
+use lazuli_wire::token::Secret;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tracing::field::display;
@@ -172,6 +173,9 @@ impl Server {
             self.banner.https.map(display),
         );
         tracing::info!(version = env!("CARGO_PKG_VERSION"), http, https, "ready");
+        if let Some(password) = configuration.settings.admin.password.clone() {
+            tokio::spawn(warn_of_other_password(self.identity.clone(), password));
+        }
 
         let mut stop = Some(stop);
         let mut certificate_check = tokio::time::interval(CERTIFICATE_CHECK);
@@ -276,6 +280,17 @@ fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 fn local(listener: Option<&TcpListener>) -> Option<SocketAddr> {
     listener.and_then(|listener| listener.local_addr().ok())
+}
+
+/// The configured password counts at first start only. Comparing takes long, so that nobody waits for it.
+async fn warn_of_other_password(identity: Identity, password: Secret) {
+    let compared = identity.is_admin_password(RegistryId::DEFAULT, password.expose());
+    if let Ok(false) = compared.await {
+        tracing::warn!(
+            "LAZULI_ADMIN_PASSWORD is not the admin user's password: it counts only when the data folder is made; \
+             `lazuli admin reset-password` makes a new one"
+        );
+    }
 }
 
 fn warn_of_plain_http(settings: &Settings) {

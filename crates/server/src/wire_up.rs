@@ -7,15 +7,15 @@ use anyhow::Context as _;
 use lazuli_api::{
     Api, ApiOptions, Cors, Exposition, HostedRegistry, Limits, Rate, ResolverOptions,
 };
-use lazuli_blobs::{DiskOptions, DiskStore};
 use lazuli_db::clock::{Clock, SystemClock};
 use lazuli_db::{Db, PostgresOptions, SqliteOptions, params};
 use lazuli_identity::{FirstStart, Identity, IdentityOptions, KeyError, RegistryId};
 use lazuli_registry::{CacheOptions, Registry, gc};
 use lazuli_wire::oci::{Algorithm, Digest, ManifestLimits};
 
-use crate::config::{DatabaseUrl, Settings};
+use crate::config::{DatabaseUrl, Settings, StorageUrl};
 use crate::data_folder::DataFolder;
+use crate::storage;
 
 /// Tags that one push of a manifest may set.
 const TAGS_PER_PUSH: usize = 100;
@@ -73,6 +73,10 @@ pub(crate) async fn open_identity(
 }
 
 fn identity_error(error: lazuli_identity::Error) -> anyhow::Error {
+    if let lazuli_identity::Error::Password(_) = error {
+        return anyhow::Error::new(error)
+            .context("LAZULI_ADMIN_PASSWORD cannot be the admin user's password");
+    }
     let wrong_key = matches!(error, lazuli_identity::Error::Key(KeyError::WrongMasterKey));
     let error = anyhow::Error::new(error);
     if wrong_key {
@@ -160,15 +164,9 @@ pub(crate) async fn open_registry(
     clock: &Arc<dyn Clock>,
     master_key: &[u8; 32],
 ) -> anyhow::Result<Registry> {
-    let store = DiskStore::open(
-        folder,
-        DiskOptions {
-            reserved_space: settings.storage.reserved_free_space.0,
-            ..DiskOptions::default()
-        },
-    )
-    .with_context(|| format!("cannot open the blob store in {}", folder.display()))?;
-    if db.engine() != "sqlite" {
+    let store = storage::open(settings, folder).await?;
+    // An object store is one place for all; a disk is in one machine.
+    if db.engine() != "sqlite" && settings.storage.url == StorageUrl::Disk {
         check_store(db, &folder.join("store-id")).await?;
     }
     let options = lazuli_registry::Options {
@@ -190,7 +188,7 @@ pub(crate) async fn open_registry(
         },
         staleness: settings.cluster.staleness.0,
     };
-    Registry::open(db.clone(), Arc::new(store), clock.clone(), options)
+    Registry::open(db.clone(), store, clock.clone(), options)
         .await
         .context("cannot open the registry")
 }
@@ -265,6 +263,7 @@ pub(crate) async fn open_api(
         },
         metrics: settings.metrics.access,
         delete_enabled: settings.delete.enabled,
+        redirects: storage::redirects(settings),
     };
     let store = registry.store().clone();
     let free_space = move |out: &mut Exposition| {

@@ -267,7 +267,7 @@ pub(super) async fn delete(
     access: &RepositoryAccess<Delete>,
     digest: &Digest,
 ) -> Answer {
-    conditions::refuse_for_delete(&task.request.parts.headers)?;
+    conditions::refuse(&task.request.parts.headers)?;
     let (registry, id) = (&task.api.registry, task.request_id());
     let deleted = registry.delete_blob(access, digest, &id).await;
     deleted.map_err(|error| task.refusal(&error))?;

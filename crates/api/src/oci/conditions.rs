@@ -41,12 +41,12 @@ fn lists(value: &HeaderValue, entity_tag: &[u8], is_weak_enough: bool) -> bool {
         .any(|tag| tag == b"*" || strip(tag) == entity_tag)
 }
 
-/// A deletion takes no conditions.
-pub(super) fn refuse_for_delete(headers: &HeaderMap) -> Result<(), Refusal> {
+/// Deletions and uploads take no conditions.
+pub(super) fn refuse(headers: &HeaderMap) -> Result<(), Refusal> {
     for name in [IF_MATCH, IF_NONE_MATCH] {
         if headers.contains_key(&name) {
             return Err(unsupported(
-                "a delete takes no condition; send it without If-Match and If-None-Match",
+                "this request takes no condition; send it without If-Match and If-None-Match",
             ));
         }
     }
@@ -58,9 +58,18 @@ pub(super) fn of_push(
     headers: &HeaderMap,
     reference: &Reference,
 ) -> Result<Option<Condition>, Refusal> {
+    // Of several fields each would have to hold; only one is understood.
     let text = |name| {
-        let value: &HeaderValue = headers.get(name)?;
-        Some(value.to_str().map_or("", str::trim))
+        let mut values = headers.get_all(name).iter();
+        let value: &HeaderValue = values.next()?;
+        let is_alone = values.next().is_none();
+        Some(
+            value
+                .to_str()
+                .ok()
+                .filter(|_| is_alone)
+                .map_or("", str::trim),
+        )
     };
     let condition = match (text(IF_MATCH), text(IF_NONE_MATCH)) {
         (None, None) => return Ok(None),

@@ -210,7 +210,7 @@ pub(super) async fn delete(
     access: &RepositoryAccess<Delete>,
     reference: &Reference,
 ) -> Answer {
-    conditions::refuse_for_delete(&task.request.parts.headers)?;
+    conditions::refuse(&task.request.parts.headers)?;
     let (registry, id) = (&task.api.registry, task.request_id());
     let mut response = respond(StatusCode::ACCEPTED);
     response.headers_mut().insert(REMAINING_CALLS, PLENTY);

@@ -12,6 +12,7 @@ use lazuli_wire::oci::{
 };
 use lazuli_wire::query::Query;
 
+use super::conditions;
 use super::error::body_refusal;
 use super::{Answer, Task, respond, value};
 use crate::body::{Body, BodyError, RequestBody};
@@ -23,6 +24,7 @@ const STATE: &str = "_state";
 
 /// POST: begins an upload, takes a whole blob, or mounts one of another repository.
 pub(super) async fn start(task: &mut Task<'_>, access: &RepositoryAccess<Push>) -> Answer {
+    conditions::refuse(&task.request.parts.headers)?;
     let asked = Asked::read(&task.query()?)?;
     if let Some(digest) = &asked.mount
         && mount(task, access, digest, asked.from.as_deref()).await?
@@ -125,7 +127,7 @@ async fn push_whole(
     access: &RepositoryAccess<Push>,
     digest: &Digest,
 ) -> Answer {
-    let _slot = task.api.uploads.take()?;
+    let _slot = task.api.uploads.take(task.origin()).await?;
     let mut body = Chunk::new(&mut task.request.body, task.api.limits.max_blob_bytes)?;
     let pushed = task.api.registry.push_blob(access, digest, &mut body).await;
     let received = body.received;
@@ -140,7 +142,7 @@ pub(super) async fn append(
     access: &RepositoryAccess<Push>,
     id: UploadId,
 ) -> Answer {
-    let _slot = task.api.uploads.take()?;
+    let _slot = task.api.uploads.take(task.origin()).await?;
     let (state, range) = (state(task)?, range(task)?);
     let request = SessionRequest {
         id,
@@ -165,7 +167,7 @@ pub(super) async fn finish(
     access: &RepositoryAccess<Push>,
     id: UploadId,
 ) -> Answer {
-    let _slot = task.api.uploads.take()?;
+    let _slot = task.api.uploads.take(task.origin()).await?;
     let (state, range) = (state(task)?, range(task)?);
     let query = task.query()?;
     let Some(digest) = single(&query, "digest")? else {

@@ -25,6 +25,8 @@ pub(super) struct Core {
     pub(super) places: Places,
     pub(super) sessions: Arc<Sessions>,
     pub(super) hashing: Arc<Hashing>,
+    /// Every writer has one: their number decides how much each may gather.
+    pub(super) receiving: Arc<()>,
 }
 
 impl Core {
@@ -40,12 +42,24 @@ impl Core {
             places: Places::new(blobs.clone(), disk.clone(), health.clone()),
             sessions: Sessions::new(options.max_idle_files),
             hashing: Arc::new(Hashing::new(options.concurrent_chunks)?),
+            receiving: Arc::default(),
             uploads,
             blobs,
             disk,
             options,
             health,
         })
+    }
+
+    /// Bytes that one writer gathers before they are written: fewer when there are many writers.
+    pub(super) fn chunk_size(&self) -> usize {
+        /// What all writers together gather.
+        const ALL: usize = 24 << 20;
+        const LEAST: usize = 32 << 10;
+        let writers = Arc::strong_count(&self.receiving).saturating_sub(1).max(1);
+        (ALL / writers)
+            .max(LEAST)
+            .min(self.options.chunk_size.max(1))
     }
 
     pub(super) fn upload_path(&self, upload: UploadId) -> PathBuf {

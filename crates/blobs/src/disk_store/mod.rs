@@ -36,7 +36,8 @@ use crate::{
 /// How a [`DiskStore`] works. The defaults are measured; see `examples/upload_rate.rs`.
 #[derive(Debug, Clone)]
 pub struct DiskOptions {
-    /// Bytes that are hashed and written at a time. An upload holds at most two such chunks in memory.
+    /// Bytes that are hashed and written at a time. An upload holds at most two such chunks in memory; when there are
+    /// more than a few dozen uploads at the same time, chunks are smaller.
     pub chunk_size: usize,
     /// After so many bytes of an upload the kernel is told to begin writing them to the device, so that little is left
     /// to wait for at the end.
@@ -146,8 +147,6 @@ impl DiskStore {
         size: u64,
         algorithm: Algorithm,
     ) -> Result<Hasher, Error> {
-        /// Bytes hashed before others get their turn.
-        const TURN: u64 = 8 << 20;
         let claim = self.core.sessions.claim(upload).await?;
         let (mut claim, file) = self
             .run(Operation::Open, claim, move |core, claim| {
@@ -170,6 +169,9 @@ impl DiskStore {
         Ok(hasher)
     }
 }
+
+/// Bytes hashed before others get their turn.
+const TURN: u64 = 8 << 20;
 
 impl BlobStore for DiskStore {
     fn writer(
@@ -238,6 +240,22 @@ impl BlobStore for DiskStore {
         Box::pin(blocking(Operation::Open, move || {
             check_opened(disk.open_for_reading(&path), size)
         }))
+    }
+
+    fn hash(&self, opened: Opened, algorithm: Algorithm) -> BoxFuture<'_, Result<Digest, Error>> {
+        Box::pin(async move {
+            let blob = match opened {
+                Opened::File(blob) => blob,
+                Opened::Object(object) => return object.hash(algorithm).await,
+            };
+            let mut hasher = Hasher::new(algorithm);
+            while hasher.len() < blob.size {
+                let (blob, end) = (blob.clone(), blob.size.min(hasher.len() + TURN));
+                let turn = self.core.hashing.run(move || blob.hash(hasher, end));
+                hasher = join(turn, Operation::Read).await?;
+            }
+            Ok(hasher.finish())
+        })
     }
 
     fn remove<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<(), Error>> {

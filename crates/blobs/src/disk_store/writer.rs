@@ -27,6 +27,7 @@ pub(super) fn start(
         state: State::Idle(Box::new(Progress { file, hasher })),
         _watch: claim.watch(),
         claim: Arc::new(claim),
+        _receiving: core.receiving.clone(),
         core,
     })
 }
@@ -37,6 +38,7 @@ struct Writer {
     gathering: Gathering,
     state: State,
     write_behind: WriteBehind,
+    _receiving: Arc<()>,
     _watch: Watch,
 }
 
@@ -56,12 +58,12 @@ struct Progress {
 
 impl Writer {
     async fn push(&mut self, mut bytes: Bytes) -> Result<(), Error> {
-        let limit = self.core.options.chunk_size.max(1);
+        let limit = self.core.chunk_size();
         while !bytes.is_empty() {
-            let room = limit - self.gathering.len();
+            let room = limit.saturating_sub(self.gathering.len());
             let piece = bytes.split_to(room.min(bytes.len()));
             self.gathering.push(piece);
-            if self.gathering.len() == limit {
+            if self.gathering.len() >= limit {
                 self.submit().await?;
             }
         }

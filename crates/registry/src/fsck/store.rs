@@ -158,7 +158,7 @@ pub(super) async fn inspect(
     if !verify {
         return Ok(None);
     }
-    match opened.hash(digest.algorithm()).await {
+    match registry.inner.store.hash(opened, digest.algorithm()).await {
         Ok(found) if found == *digest => Ok(None),
         Ok(found) => Ok(Some(Damage::Digest { found })),
         // An object store that does not answer says nothing of the blob.

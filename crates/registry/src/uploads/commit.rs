@@ -244,7 +244,8 @@ impl Registry {
         };
         match self.inner.store.open(&location, size).await {
             Ok(file @ Opened::File(_)) => {
-                matches!(file.hash(digest.algorithm()).await, Ok(actual) if actual == digest)
+                let hashed = self.inner.store.hash(file, digest.algorithm()).await;
+                matches!(hashed, Ok(actual) if actual == digest)
             }
             // An object store keeps its own checksums; reading all of it back for each push would cost more than it tells.
             Ok(Opened::Object(_)) => true,

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use lazuli_blobs::{Hasher, Held, UploadWriter};
 
 use super::Loaded;
+use super::state::TOO_LONG;
 use crate::{Error, Registry, Result};
 
 /// A body as it arrives.
@@ -38,10 +39,17 @@ pub(super) struct Receiver<'a> {
     target: Target,
     /// Bytes that may still come.
     room: u64,
+    /// Bytes that this chunk may still have, if it says how long it is.
+    promised: Option<u64>,
 }
 
 impl<'a> Receiver<'a> {
-    pub(super) async fn new(registry: &'a Registry, loaded: &'a Loaded) -> Result<Self> {
+    /// `range`: what the chunk says that it is.
+    pub(super) async fn new(
+        registry: &'a Registry,
+        loaded: &'a Loaded,
+        range: Option<(u64, u64)>,
+    ) -> Result<Self> {
         let target = if let Some(content) = &loaded.content {
             Target::Memory(content.clone())
         } else {
@@ -58,6 +66,7 @@ impl<'a> Receiver<'a> {
             loaded,
             target,
             room: registry.inner.options.blob_max.saturating_sub(loaded.size),
+            promised: range.map(|(start, end)| end - start + 1),
         })
     }
 
@@ -87,6 +96,10 @@ impl<'a> Receiver<'a> {
     async fn take(&mut self, piece: Bytes) -> Result<()> {
         self.check_room(piece.len() as u64)?;
         self.room -= piece.len() as u64;
+        if let Some(promised) = &mut self.promised {
+            let left = promised.checked_sub(piece.len() as u64);
+            *promised = left.ok_or(Error::SizeInvalid(TOO_LONG))?;
+        }
         if let Target::Memory(content) = &mut self.target {
             if content.len() + piece.len() <= self.registry.inner.options.inline_blob_max {
                 content.extend_from_slice(&piece);
@@ -147,7 +160,7 @@ impl<'a> Receiver<'a> {
 }
 
 /// The hash of the bytes stored so far. After a restart of the machine the saved state may be ahead of the bytes: then they are read.
-async fn resume(registry: &Registry, loaded: &Loaded) -> Result<Hasher> {
+pub(super) async fn resume(registry: &Registry, loaded: &Loaded) -> Result<Hasher> {
     let is_sound = loaded.boot == registry.inner.boot || registry.inner.store.keeps_unfinished();
     if is_sound
         && let Ok(hasher) = Hasher::restore(&loaded.hash_state)

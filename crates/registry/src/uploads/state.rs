@@ -1,10 +1,9 @@
 //! What is known of a session, and what its next chunk has to be.
 
-use std::cmp::Ordering;
-
 use lazuli_identity::{Push, RepositoryAccess};
 use lazuli_wire::oci::{Algorithm, UploadId};
 
+use super::receive::resume;
 use super::{Incoming, Loaded, OwnedOwner, Session, SessionRequest, owned, owner, sql};
 use crate::sessions::FRESH_US;
 use crate::{Error, Registry, Result};
@@ -53,11 +52,19 @@ impl Registry {
         }
     }
 
-    /// Frees what a refused chunk left in the store. Not if the session has bytes there: the next chunk overwrites it.
+    /// Frees what a chunk left in the store that was refused, or did not fit.
     pub(super) async fn forget_arrived(&self, loaded: &Loaded) {
-        if loaded.content.is_some()
-            && let Err(error) = self.inner.store.abort(loaded.id).await
-        {
+        let store = &self.inner.store;
+        let outcome = if loaded.content.is_some() {
+            store.abort(loaded.id).await
+        } else {
+            // Continuing where the session was drops what is past it.
+            let Ok(hasher) = resume(self, loaded).await else {
+                return;
+            };
+            store.writer(loaded.id, loaded.size, hasher).await.map(drop)
+        };
+        if let Err(error) = outcome {
             tracing::warn!(%error, upload = %loaded.id, "the bytes of a refused chunk were not removed");
         }
     }
@@ -137,15 +144,15 @@ impl Registry {
 
 pub(super) const TOO_LONG: &str = "the body is longer than Content-Range says";
 
+/// Whether all of a chunk came. More than that is refused while it comes.
 pub(super) fn check_received(range: Option<(u64, u64)>, received: u64) -> Result<()> {
     let Some((start, end)) = range else {
         return Ok(());
     };
-    match received.cmp(&(end - start + 1)) {
-        Ordering::Equal => Ok(()),
-        Ordering::Less => Err(Error::SizeInvalid(
+    if received < end - start + 1 {
+        return Err(Error::SizeInvalid(
             "the body is shorter than Content-Range says",
-        )),
-        Ordering::Greater => Err(Error::SizeInvalid(TOO_LONG)),
+        ));
     }
+    Ok(())
 }

@@ -13,6 +13,7 @@ use super::kinds::{
     RegistryName, WebOrigin,
 };
 use super::sources::Values;
+use super::storage_kinds::{AccessKey, Region, ServiceUrl, StorageUrl};
 use super::value::{Period, Setting, Size};
 
 settings! {
@@ -104,11 +105,39 @@ settings! {
         staleness: Period = "0s" in "0s" ..= "1m";
     }
 
-    /// How blobs are kept on the disk.
+    /// Where blobs are kept, and how.
     storage "storage." Storage {
+        /// "disk" is the data folder; s3://bucket/folder, az://container/folder and gs://bucket/folder are object stores,
+        /// which any number of servers may share. Access to them comes from the usual environment variables of the
+        /// provider (AWS_…, AZURE_…, GOOGLE_…), the files they name, the machine's identity, or the settings below.
+        url: StorageUrl = "disk";
+        /// The object store's address, if it is not the provider's own: an S3-compatible store, or Azurite.
+        endpoint: Option<ServiceUrl> = "";
+        /// The region that requests to S3 are signed for.
+        region: Option<Region> = "";
+        /// The name of the access key (S3), or of the storage account (Azure).
+        access_key: Option<AccessKey> = "";
+        /// Its secret.
+        @EnvOnly @Secret
+        secret_key: Option<Secret> = "";
+        /// A file that holds the secret, in place of `storage.secret_key`.
+        secret_key_file: Option<PathBuf> = "";
+        /// Certificate authorities of the object store (PEM), beside those of the system.
+        authorities: Option<PathBuf> = "";
+        /// Whether clients fetch blobs from the object store itself, at signed addresses (307). Otherwise all bytes go
+        /// through this server.
+        redirect: bool = "true";
+        /// Blobs smaller than this go through this server all the same.
+        redirect_from: Size = "0" in "0" ..= "1024TiB";
+        /// How long a signed address is good at least.
+        signed_url_lifetime: Period = "20m" in "1m" ..= "6d";
+        /// Blobs up to this size are one object named by their digest; larger ones are sent in parts of this size.
+        part_size: Size = "8MiB" in "5MiB" ..= "512MiB";
+        /// Memory for parts on their way to the object store; further uploads wait.
+        upload_memory: Size = "256MiB" in "128MiB" ..= "64GiB";
         /// Blobs up to this size live in the database, where many of them become durable with one flush.
         inline_blob_max: Size = "4KiB" in "0" ..= "64KiB";
-        /// Uploads are refused while less than this is free, so that the database can still write.
+        /// Uploads to the disk are refused while less than this is free, so that the database can still write.
         reserved_free_space: Size = "128MiB" in "0" ..= "1024TiB";
     }
 
@@ -141,9 +170,10 @@ settings! {
 
     /// Bounds: nothing a client sends makes the server use more than this.
     limits "limits." Limits {
-        /// Open connections; further ones are answered with 503 and closed.
+        /// Open connections; further ones are answered with 503 and closed. One address has three quarters at most.
         max_connections: u32 = "4096" in "1" ..= "1000000";
-        /// Requests that receive a blob at the same time; further ones are answered with 429.
+        /// Requests that receive a blob at the same time; further ones are answered with 429. One client address has
+        /// three quarters at most.
         max_concurrent_uploads: u32 = "256" in "1" ..= "100000";
         /// The largest manifest; a larger one is answered with 413. Clients expect at least 4MiB.
         manifest_bytes: Size = "4MiB" in "64KiB" ..= "64MiB";

@@ -11,6 +11,7 @@ mod kinds;
 mod print;
 mod reference;
 mod sources;
+mod storage_kinds;
 mod suggest;
 mod value;
 
@@ -22,6 +23,7 @@ pub(crate) use key::{Key, Mark};
 pub(crate) use keys::{KEYS, Log, SECTIONS, Settings};
 pub(crate) use kinds::{CertificateName, DatabaseUrl, LogFormat, is_host_name};
 pub(crate) use reference::markdown;
+pub(crate) use storage_kinds::StorageUrl;
 
 use sources::{CONFIG_VARIABLE, Origin, Problem, Values};
 

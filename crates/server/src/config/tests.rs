@@ -20,8 +20,19 @@ fn samples(key: &Key) -> [&'static str; 3] {
         "trusted_proxies" => ["10.0.0.0/8", "10.1.0.0/16", "10.2.0.0/16"],
         "cors_origins" => ["https://a.example", "*", "http://c.example:8080"],
         "registry_name" => ["alpha1", "bravo1", "charlie1"],
-        "tls.certificate" | "tls.key" | "master_key_file" => ["/a.pem", "/b.pem", "/c.pem"],
+        "tls.certificate"
+        | "tls.key"
+        | "master_key_file"
+        | "storage.authorities"
+        | "storage.secret_key_file" => ["/a.pem", "/b.pem", "/c.pem"],
         "domain_suffix" | "tls.names" => ["a.example", "b.example", "c.example"],
+        "storage.url" => ["s3://a", "az://b/c", "gs://d"],
+        "storage.endpoint" => ["http://a", "https://b:1", "http://c/d"],
+        "storage.region" => ["eu-a", "eu-b", "eu-c"],
+        "storage.access_key" => ["one", "two", "three"],
+        "storage.part_size" => ["6MiB", "7MiB", "9MiB"],
+        "storage.upload_memory" => ["129MiB", "130MiB", "131MiB"],
+        "storage.signed_url_lifetime" => ["2m", "3m", "4m"],
         "database.url" => ["postgres://a/x", "postgres://b/x", "postgres://c/x"],
         "tokens.key_lifetime" => ["2d", "3d", "4d"],
         "log.level" => ["warn", "debug", "trace"],
