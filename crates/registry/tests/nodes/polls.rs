@@ -70,12 +70,15 @@ fn every_schedule_of_appending_numbering_and_polling() {
         return;
     };
     let config = ProptestConfig::with_cases(48);
+    let numbered = std::cell::Cell::new(0);
     proptest!(config, |(steps in proptest::collection::vec(step(), 1..24), batch in 1..5_u32)| {
-        runtime.block_on(run(&f, steps, batch));
+        numbered.set(numbered.get() + runtime.block_on(run(&f, steps, batch)));
     });
+    assert!(numbered.get() > 100, "{numbered:?}");
 }
 
-async fn run(f: &Fixture, steps: Vec<Step>, batch: u32) {
+/// Returns how many operations were numbered.
+async fn run(f: &Fixture, steps: Vec<Step>, batch: u32) -> u64 {
     let nodes = [f.node().await, f.node().await, f.node().await];
     let mut met_before = Vec::new();
     let mut sequencers = Vec::new();
@@ -85,14 +88,18 @@ async fn run(f: &Fixture, steps: Vec<Step>, batch: u32) {
         met_before.push(node.node_stats().unwrap().operations);
         sequencers.push(sequencer(node, batch));
     }
-    let mut appended = 0;
+    let (mut appended, mut numbered) = (0, 0);
     for step in steps {
         match step {
             Step::Append(node, count) => {
                 append(&nodes[node], count, Duration::ZERO).await;
                 appended += u64::from(count);
             }
-            Step::Number(node) => drop(sequencers[node].drain().await.unwrap()),
+            Step::Number(node) => {
+                // The lease of another node's sequencer ends.
+                f.clock.advance(Duration::from_secs(11));
+                numbered += sequencers[node].drain().await.unwrap();
+            }
             Step::CatchUp(node) => {
                 assert!(testing::catch_up(&nodes[node]).await);
                 let met = nodes[node].node_stats().unwrap().operations - met_before[node];
@@ -100,6 +107,7 @@ async fn run(f: &Fixture, steps: Vec<Step>, batch: u32) {
             }
         }
     }
+    numbered
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -158,6 +166,7 @@ async fn after_more_operations_than_a_poll_reads() {
         return;
     };
     let node = f.node().await;
+    let mut sequencer = sequencer(&f.registry, 1000);
     for (round, numbered) in [(0, false), (1, true)] {
         let (old, _) = push_image(&f.registry, "a", "latest", &format!("old {round}")).await;
         let found = node.manifest(&pull("a"), &tag("latest")).await.unwrap();
@@ -167,11 +176,11 @@ async fn after_more_operations_than_a_poll_reads() {
             append(&f.registry, 60, Duration::ZERO).await;
         }
         if numbered {
-            sequencer(&f.registry, 1000).drain().await.unwrap();
+            assert_eq!(sequencer.drain().await.unwrap(), 602);
         }
         let found = node.manifest(&pull("a"), &tag("latest")).await.unwrap();
         assert_eq!(found.digest, new);
-        sequencer(&f.registry, 1000).drain().await.unwrap();
+        sequencer.drain().await.unwrap();
     }
 }
 
@@ -181,11 +190,12 @@ async fn a_database_that_forgot() {
     let Some(f) = Fixture::on_postgresql().await else {
         return;
     };
+    let mut sequencer = sequencer(&f.registry, 1000);
     for lost in [1, 3] {
         let node = f.node().await;
         let (old, _) = push_image(&f.registry, "a", "latest", "old").await;
         append(&f.registry, 5, Duration::ZERO).await;
-        sequencer(&f.registry, 1000).drain().await.unwrap();
+        assert!(sequencer.drain().await.unwrap() > 0);
         for _ in 0..2 {
             let found = node.manifest(&pull("a"), &tag("latest")).await.unwrap();
             assert_eq!(found.digest, old);
@@ -200,7 +210,7 @@ async fn a_database_that_forgot() {
         }
         let (new, _) = push_image(&f.registry, "a", "latest", "new").await;
         append(&f.registry, 1, Duration::ZERO).await;
-        sequencer(&f.registry, 1000).drain().await.unwrap();
+        assert!(sequencer.drain().await.unwrap() > 0);
         let found = node.manifest(&pull("a"), &tag("latest")).await.unwrap();
         assert_eq!(found.digest, new);
         assert!(testing::catch_up(&node).await);
