@@ -6,6 +6,7 @@ mod common;
 
 mod agreement;
 mod collected;
+mod duties;
 mod failover;
 mod polls;
 mod registers;
