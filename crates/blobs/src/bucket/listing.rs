@@ -34,7 +34,12 @@ pub(super) struct Blobs {
 
 impl Blobs {
     pub(super) fn new(core: Arc<Core>) -> Self {
-        let objects = core.bucket.objects.list(Some(&core.layout.blobs()));
+        let objects = core
+            .bucket
+            .objects
+            .list(Some(&core.layout.blobs()))
+            .fuse()
+            .boxed();
         Self { core, objects }
     }
 }
@@ -88,7 +93,12 @@ pub(super) struct Uploads {
 
 impl Uploads {
     pub(super) fn new(core: Arc<Core>) -> Self {
-        let objects = core.bucket.objects.list(Some(&core.layout.uploads()));
+        let objects = core
+            .bucket
+            .objects
+            .list(Some(&core.layout.uploads()))
+            .fuse()
+            .boxed();
         Self { core, objects }
     }
 }
