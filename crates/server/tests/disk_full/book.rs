@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lazuli_testkit::crash::random::content;
-use lazuli_testkit::http::{Client, Response};
-use lazuli_testkit::server::Server;
+use lazuli_testkit::http::{Client, Connection, Response};
+use lazuli_testkit::server::{PASSWORD, Server, basic};
 use lazuli_wire::oci::{Algorithm, Digest};
 
 const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -82,6 +82,29 @@ impl Book {
         let target = self.target(&format!("blobs/uploads/?digest={digest}"));
         expect(self.client.send("POST", &target, &[OCTETS], &content), 201)?;
         Ok(digest)
+    }
+
+    /// Streams a chunk of at most so many bytes; the answer, which may come before all of it is sent.
+    pub(crate) fn stream(&self, size: usize) -> Response {
+        let started = self
+            .client
+            .send("POST", &self.target("blobs/uploads/"), &[], &[]);
+        let place = started.header("location").unwrap().to_owned();
+        let mut connection = Connection::open(self.client.address()).unwrap();
+        let head = format!(
+            "PATCH {place} HTTP/1.1\r\nHost: {}\r\nAuthorization: {}\r\nTransfer-Encoding: chunked\r\n\r\n",
+            self.client.address(),
+            basic("lazuli", PASSWORD)
+        );
+        connection.write(head.as_bytes()).unwrap();
+        let piece = content(7, 1 << 20);
+        let chunk = [format!("{:x}\r\n", piece.len()).as_bytes(), &piece, b"\r\n"].concat();
+        for _ in 0..size / piece.len() {
+            if connection.write(&chunk).is_err() {
+                break;
+            }
+        }
+        connection.receive(false).unwrap()
     }
 
     /// Pushes images until one is refused; how many there were, and the refusal.

@@ -157,6 +157,29 @@ fn a_disk_without_a_free_byte_loses_nothing() {
     });
 }
 
+/// As `docker push` sends a layer: without saying how long it is.
+#[test]
+fn a_stream_that_meets_the_end_of_the_disk_leaves_the_space_to_others() {
+    let name = "a_stream_that_meets_the_end_of_the_disk_leaves_the_space_to_others";
+    small_disk::on(Kind::Any, 64, name, |disk| {
+        let mut server = start(disk, "4MiB");
+        let mut book = Book::new(&server, "full/disk");
+        book.push("before", MIB).unwrap();
+        let free = disk.free();
+        for _ in 0..3 {
+            let refusal = book.stream(100 * MIB);
+            is_out_of_space(&refusal);
+            // At once, not when somebody tidies up.
+            book.push("meanwhile", MIB).unwrap();
+        }
+        soon("the space of the streams is back", || {
+            disk.free() + 16 * MIB as u64 > free
+        });
+        book.verify();
+        fsck(&mut server);
+    });
+}
+
 #[test]
 fn pushes_that_meet_the_end_of_the_disk_are_whole_or_refused() {
     let name = "pushes_that_meet_the_end_of_the_disk_are_whole_or_refused";
