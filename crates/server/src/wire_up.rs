@@ -118,9 +118,17 @@ pub(crate) async fn open_identity_beside(
     Ok(identity)
 }
 
-/// A database server can be reached from anywhere, blobs are in one data folder: refuses a database whose blobs are in
-/// another one, where every blob would seem lost. `path` names this folder; it is made when the database is new.
-async fn check_store(db: &Db, path: &Path) -> anyhow::Result<()> {
+/// A database server can be reached from anywhere: refuses one whose blobs are in another place, where every blob would seem
+/// lost. `path` names this data folder; it is made when the database is new. A bucket is named by its URL.
+async fn check_store(settings: &Settings, db: &Db, path: &Path) -> anyhow::Result<()> {
+    if let StorageUrl::Bucket { text, .. } = &settings.storage.url {
+        let theirs = claim_store(db, text.clone()).await?;
+        anyhow::ensure!(
+            theirs == *text,
+            "the blobs of this database are not in {text}: give all nodes the same storage.url"
+        );
+        return Ok(());
+    }
     let ours = match std::fs::read_to_string(path) {
         Ok(text) => Some(text.trim().to_owned()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -131,22 +139,11 @@ async fn check_store(db: &Db, path: &Path) -> anyhow::Result<()> {
         getrandom::u64().context("the system gave no random bytes")?
     );
     let offered = ours.clone().unwrap_or(fresh);
-    let claim = offered.clone();
-    let theirs = db
-        .write(move |tx| {
-            tx.execute(
-                "INSERT INTO settings (name, value) VALUES ('blob_store', ?1) ON CONFLICT DO NOTHING",
-                params![claim.as_str()],
-            )?;
-            tx.query_one("SELECT value FROM settings WHERE name = 'blob_store'", params![], |row| {
-                row.get_string(0)
-            })
-        })
-        .await?;
-    if theirs.as_deref() != Some(offered.as_str()) {
+    if claim_store(db, offered.clone()).await? != offered {
         anyhow::bail!(
-            "the blobs of this database are in another data folder: start lazuli with that folder. \
-             Two servers cannot share a database while blobs are on local disks; a moved folder needs its file store-id"
+            "the blobs of this database are in another data folder or in a bucket: start lazuli with that folder, or with \
+             the storage.url of the other nodes. Servers can share a database while blobs are in a bucket, not while they \
+             are on local disks; a moved folder needs its file store-id"
         );
     }
     if ours.is_none() {
@@ -154,6 +151,22 @@ async fn check_store(db: &Db, path: &Path) -> anyhow::Result<()> {
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
+}
+
+/// Names the place of a database's blobs if it has no name yet; returns the name it has.
+async fn claim_store(db: &Db, name: String) -> anyhow::Result<String> {
+    let known = db
+        .write(move |tx| {
+            tx.execute(
+                "INSERT INTO settings (name, value) VALUES ('blob_store', ?1) ON CONFLICT DO NOTHING",
+                params![name.as_str()],
+            )?;
+            tx.query_one("SELECT value FROM settings WHERE name = 'blob_store'", params![], |row| {
+                row.get_string(0)
+            })
+        })
+        .await?;
+    known.context("the database does not keep where its blobs are")
 }
 
 /// Opens the blob store and the registry.
@@ -165,9 +178,8 @@ pub(crate) async fn open_registry(
     master_key: &[u8; 32],
 ) -> anyhow::Result<Registry> {
     let store = storage::open(settings, folder).await?;
-    // An object store is one place for all; a disk is in one machine.
-    if db.engine() != "sqlite" && settings.storage.url == StorageUrl::Disk {
-        check_store(db, &folder.join("store-id")).await?;
+    if db.engine() != "sqlite" {
+        check_store(settings, db, &folder.join("store-id")).await?;
     }
     let options = lazuli_registry::Options {
         origin: origin(db).await?,
