@@ -28,6 +28,7 @@
 //! that break are replaced, and when one breaks during a commit the caller learns that the outcome is unknown.
 
 pub mod clock;
+mod copy;
 mod db;
 pub mod dialect;
 mod error;
@@ -45,6 +46,7 @@ mod tx;
 mod value;
 mod work;
 
+pub use copy::copy_rows;
 pub use db::Db;
 pub use error::{Error, Result};
 pub use options::{PostgresOptions, SqliteOptions};
