@@ -21,6 +21,7 @@ mod sessions;
 pub mod tags;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod transfer;
 pub mod uploads;
 
 use std::future::Future;
