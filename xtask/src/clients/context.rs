@@ -20,6 +20,8 @@ pub(super) struct Context {
     pub(super) name: &'static str,
     pub(super) dir: PathBuf,
     pub(super) access: Access,
+    /// The program that serves.
+    pub(super) binary: PathBuf,
     vars: Vec<(String, OsString)>,
     transcript: PathBuf,
 }
@@ -35,6 +37,7 @@ impl Context {
             name,
             dir,
             access: server.access().clone(),
+            binary: server.binary().to_path_buf(),
             vars: Vec::new(),
             transcript,
         };

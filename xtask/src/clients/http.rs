@@ -34,6 +34,11 @@ pub(super) fn anonymous(host: &str, method: &str, path: &str) -> Result<Response
     send(host, method, path, "")
 }
 
+/// Fails unless the server takes the name and the password.
+pub(super) fn signed_in(access: &Access) -> Result<()> {
+    ask(access, "GET", "/v2/").map(drop)
+}
+
 /// The digest header of `NAME:TAG` or `NAME@DIGEST`.
 pub(super) fn digest(access: &Access, name: &str) -> Result<String> {
     let response = ask(access, "HEAD", &manifest_path(name))?;

@@ -18,6 +18,7 @@ mod modern;
 mod notation;
 mod oras;
 mod podman;
+mod product;
 mod server;
 mod skopeo;
 
@@ -105,6 +106,16 @@ pub(crate) const CLIENTS: &[Client] = &[
         "docker-forky",
         "Debian forky: docker.io, docker-buildx, containerd image store",
         "forky",
+    ),
+    Client::of::<product::Product>(
+        "own-image-podman",
+        "Lazuli's own image, by Debian 12's buildah and podman",
+        "podman",
+    ),
+    Client::of::<product::Product>(
+        "own-image-docker",
+        "Lazuli's own image, by Debian 12's docker.io",
+        "docker",
     ),
     Client::of::<containerd::Containerd>("containerd", "Debian 12: containerd, by ctr", ""),
     Client::of::<containerd::Containerd>(

@@ -84,6 +84,10 @@ impl Server {
         &self.access
     }
 
+    pub(super) fn binary(&self) -> &Path {
+        &self.binary
+    }
+
     /// Ends the server and looks at what it leaves.
     pub(super) fn finish(self, results: &mut Results) {
         let Self {
