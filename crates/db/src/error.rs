@@ -88,9 +88,12 @@ impl Error {
         matches!(self, Self::Unique(_))
     }
 
-    /// Whether the same call may succeed a little later (nothing was changed by this one).
+    /// Whether the same call may succeed a little later, here or on another node (nothing was changed by this one).
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Conflict | Self::Busy | Self::Unavailable(_))
+        matches!(
+            self,
+            Self::Conflict | Self::Busy | Self::Unavailable(_) | Self::SchemaTooNew { .. }
+        )
     }
 
     pub(crate) fn other(text: impl Into<Arc<str>>) -> Self {

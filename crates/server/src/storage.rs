@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use lazuli_api::Redirects;
 use lazuli_blobs::{Access, BlobStore, Bucket, BucketOptions, BucketStore, DiskOptions, DiskStore};
+use lazuli_db::{Db, params};
 
 use crate::config::{Settings, StorageUrl};
 
@@ -79,4 +80,55 @@ pub(crate) fn redirects(settings: &Settings) -> Option<Redirects> {
 
 fn bytes(size: u64) -> usize {
     usize::try_from(size).unwrap_or(usize::MAX)
+}
+
+/// A database server can be reached from anywhere: refuses one whose blobs are in another place, where every blob would seem
+/// lost. `path` names this data folder; it is made when the database is new. A bucket is named by its URL.
+pub(crate) async fn check(settings: &Settings, db: &Db, path: &Path) -> anyhow::Result<()> {
+    if let StorageUrl::Bucket { text, .. } = &settings.storage.url {
+        let theirs = claim_store(db, text.clone()).await?;
+        anyhow::ensure!(
+            theirs == *text,
+            "the blobs of this database are not in {text}: give all nodes the same storage.url"
+        );
+        return Ok(());
+    }
+    let ours = match std::fs::read_to_string(path) {
+        Ok(text) => Some(text.trim().to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let fresh = format!(
+        "{:016x}",
+        getrandom::u64().context("the system gave no random bytes")?
+    );
+    let offered = ours.clone().unwrap_or(fresh);
+    if claim_store(db, offered.clone()).await? != offered {
+        anyhow::bail!(
+            "the blobs of this database are in another data folder or in a bucket: start lazuli with that folder, or with \
+             the storage.url of the other nodes. Servers can share a database while blobs are in a bucket, not while they \
+             are on local disks; a moved folder needs its file store-id"
+        );
+    }
+    if ours.is_none() {
+        std::fs::write(path, format!("{offered}\n"))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Names the place of a database's blobs if it has no name yet; returns the name it has.
+async fn claim_store(db: &Db, name: String) -> anyhow::Result<String> {
+    let known = db
+        .write(move |tx| {
+            tx.execute(
+                "INSERT INTO settings (name, value) VALUES ('blob_store', ?1) ON CONFLICT DO NOTHING",
+                params![name.as_str()],
+            )?;
+            tx.query_one("SELECT value FROM settings WHERE name = 'blob_store'", params![], |row| {
+                row.get_string(0)
+            })
+        })
+        .await?;
+    known.context("the database does not keep where its blobs are")
 }

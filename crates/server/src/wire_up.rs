@@ -13,7 +13,7 @@ use lazuli_identity::{FirstStart, Identity, IdentityOptions, KeyError, RegistryI
 use lazuli_registry::{CacheOptions, Registry, gc};
 use lazuli_wire::oci::{Algorithm, Digest, ManifestLimits};
 
-use crate::config::{DatabaseUrl, Settings, StorageUrl};
+use crate::config::{DatabaseUrl, Settings};
 use crate::data_folder::DataFolder;
 use crate::storage;
 
@@ -118,57 +118,6 @@ pub(crate) async fn open_identity_beside(
     Ok(identity)
 }
 
-/// A database server can be reached from anywhere: refuses one whose blobs are in another place, where every blob would seem
-/// lost. `path` names this data folder; it is made when the database is new. A bucket is named by its URL.
-async fn check_store(settings: &Settings, db: &Db, path: &Path) -> anyhow::Result<()> {
-    if let StorageUrl::Bucket { text, .. } = &settings.storage.url {
-        let theirs = claim_store(db, text.clone()).await?;
-        anyhow::ensure!(
-            theirs == *text,
-            "the blobs of this database are not in {text}: give all nodes the same storage.url"
-        );
-        return Ok(());
-    }
-    let ours = match std::fs::read_to_string(path) {
-        Ok(text) => Some(text.trim().to_owned()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
-    };
-    let fresh = format!(
-        "{:016x}",
-        getrandom::u64().context("the system gave no random bytes")?
-    );
-    let offered = ours.clone().unwrap_or(fresh);
-    if claim_store(db, offered.clone()).await? != offered {
-        anyhow::bail!(
-            "the blobs of this database are in another data folder or in a bucket: start lazuli with that folder, or with \
-             the storage.url of the other nodes. Servers can share a database while blobs are in a bucket, not while they \
-             are on local disks; a moved folder needs its file store-id"
-        );
-    }
-    if ours.is_none() {
-        std::fs::write(path, format!("{offered}\n"))
-            .with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(())
-}
-
-/// Names the place of a database's blobs if it has no name yet; returns the name it has.
-async fn claim_store(db: &Db, name: String) -> anyhow::Result<String> {
-    let known = db
-        .write(move |tx| {
-            tx.execute(
-                "INSERT INTO settings (name, value) VALUES ('blob_store', ?1) ON CONFLICT DO NOTHING",
-                params![name.as_str()],
-            )?;
-            tx.query_one("SELECT value FROM settings WHERE name = 'blob_store'", params![], |row| {
-                row.get_string(0)
-            })
-        })
-        .await?;
-    known.context("the database does not keep where its blobs are")
-}
-
 /// Opens the blob store and the registry.
 pub(crate) async fn open_registry(
     settings: &Settings,
@@ -179,7 +128,7 @@ pub(crate) async fn open_registry(
 ) -> anyhow::Result<Registry> {
     let store = storage::open(settings, folder).await?;
     if db.engine() != "sqlite" {
-        check_store(settings, db, &folder.join("store-id")).await?;
+        storage::check(settings, db, &folder.join("store-id")).await?;
     }
     let options = lazuli_registry::Options {
         origin: origin(db).await?,
@@ -297,11 +246,32 @@ pub(crate) async fn open_api(
         );
         out.sample("", &[], clock.wall_ahead_us() as f64 / 1e6);
     };
+    let node = registry.clone();
     let api = Api::new(registry.clone(), identity.clone(), options)
         .with_collector(Box::new(free_space))
-        .with_collector(Box::new(clock_ahead));
+        .with_collector(Box::new(clock_ahead))
+        .with_collector(Box::new(move |out| node_metrics(&node, out)));
     api.set_registries(hosted_registries(registry.db()).await?);
     Ok(api)
+}
+
+/// How a node follows the others.
+fn node_metrics(registry: &Registry, out: &mut Exposition) {
+    let Some(stats) = registry.node_stats() else {
+        return;
+    };
+    out.family(
+        "lazuli_node_polls_total",
+        "counter",
+        "How often the database was asked for changes by other nodes, each time for all requests that waited.",
+    );
+    out.sample("", &[], stats.polls as f64);
+    out.family(
+        "lazuli_node_changes_total",
+        "counter",
+        "Changes that were met, and what they concern forgotten from memory.",
+    );
+    out.sample("", &[], stats.operations as f64);
 }
 
 /// The registries of this server and how each is reached.
