@@ -95,6 +95,24 @@ pub trait BlobStore: Send + Sync + 'static {
         })
     }
 
+    /// Hashes an open blob on, from where the hash is to `end`: for who reads large blobs a part at a time.
+    fn hash_on(
+        &self,
+        opened: Opened,
+        hasher: Hasher,
+        end: u64,
+    ) -> BoxFuture<'_, Result<Hasher, Error>> {
+        Box::pin(async move {
+            match opened {
+                Opened::Object(object) => object.hash_on(hasher, end).await,
+                Opened::File(blob) => {
+                    let hashing = tokio::task::spawn_blocking(move || blob.hash(hasher, end));
+                    hashing.await.map_err(|_| Error::Busy)?
+                }
+            }
+        })
+    }
+
     /// Removes a blob; fine when there is none. Files open for reading stay readable. After a power failure the blob
     /// may be back, as one that nothing refers to.
     fn remove<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<(), Error>>;

@@ -53,7 +53,8 @@ CREATE TABLE repositories (
   UNIQUE (registry_id, name)
 ) {table};
 
--- Exactly one of location (a place in the blob store) and content (a small blob kept here) is set.
+-- One of location (a place in the blob store) and content (a small blob kept here) is set, unless the bytes were damaged
+-- and put aside: then nobody is told of the blob until it is pushed again.
 CREATE TABLE blobs (
   registry_id {i64} NOT NULL,
   digest {bytes} NOT NULL,
@@ -250,4 +251,23 @@ CREATE TABLE gc_runs (
   deleted {i64} NOT NULL,
   freed_bytes {i64} NOT NULL,
   error TEXT
+) {table};
+
+-- Passes of the scrub over all stored bytes, the newest few. A pass goes through the digests slice by slice and then through
+-- the manifests: owner (a registry, then a repository) and digest are the last that it came past in its slice.
+CREATE TABLE scrub_passes (
+  id {i64} NOT NULL PRIMARY KEY,
+  started_at {i64} NOT NULL,
+  finished_at {i64},
+  asked_for {i64} NOT NULL,
+  slice {i64} NOT NULL,
+  owner {i64} NOT NULL,
+  digest {bytes} NOT NULL,
+  items {i64} NOT NULL,
+  bytes {i64} NOT NULL,
+  damaged {i64} NOT NULL,
+  waiting {i64} NOT NULL,
+  replaced {i64} NOT NULL,
+  skipped {i64} NOT NULL,
+  findings TEXT NOT NULL
 ) {table};

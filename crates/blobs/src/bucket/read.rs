@@ -72,6 +72,11 @@ impl BlobObject {
         Ok(hasher.finish())
     }
 
+    /// Hashes its bytes on, from where the hash is to `end`.
+    pub async fn hash_on(&self, hasher: Hasher, end: u64) -> Result<Hasher, Error> {
+        hash_to(self, hasher, end).await
+    }
+
     /// Whether it is still there. Errors: [`Error::NotFound`].
     pub async fn look(&self) -> Result<(), Error> {
         let looked = self.bucket.objects.head(&self.path).await;
@@ -85,9 +90,14 @@ fn http_method() -> http::Method {
     http::Method::GET
 }
 
-/// Hashes all bytes of an object, a few at a time on a thread that may take long.
-pub(super) async fn hash(object: &BlobObject, mut hasher: Hasher) -> Result<Hasher, Error> {
-    let mut pieces = object.read(0..object.size).await?;
+/// Hashes all bytes of an object.
+pub(super) async fn hash(object: &BlobObject, hasher: Hasher) -> Result<Hasher, Error> {
+    hash_to(object, hasher, object.size).await
+}
+
+/// Hashes bytes of an object, a few at a time on a thread that may take long.
+async fn hash_to(object: &BlobObject, mut hasher: Hasher, end: u64) -> Result<Hasher, Error> {
+    let mut pieces = object.read(hasher.len()..end).await?;
     while let Some(piece) = pieces.next().await {
         let piece = piece?;
         hasher = tokio::task::spawn_blocking(move || {
@@ -97,9 +107,9 @@ pub(super) async fn hash(object: &BlobObject, mut hasher: Hasher) -> Result<Hash
         .await
         .map_err(|_| Error::Busy)?;
     }
-    if hasher.len() != object.size {
+    if hasher.len() != end {
         return Err(Error::Damaged {
-            expected: object.size,
+            expected: end,
             found: hasher.len(),
         });
     }

@@ -258,6 +258,22 @@ impl BlobStore for DiskStore {
         })
     }
 
+    fn hash_on(
+        &self,
+        opened: Opened,
+        hasher: Hasher,
+        end: u64,
+    ) -> BoxFuture<'_, Result<Hasher, Error>> {
+        Box::pin(async move {
+            let blob = match opened {
+                Opened::File(blob) => blob,
+                Opened::Object(object) => return object.hash_on(hasher, end).await,
+            };
+            let turn = self.core.hashing.run(move || blob.hash(hasher, end));
+            join(turn, Operation::Read).await
+        })
+    }
+
     fn remove<'a>(&'a self, location: &'a Location) -> BoxFuture<'a, Result<(), Error>> {
         let core = self.core.clone();
         let path = core.places.path(location);
