@@ -49,6 +49,11 @@ pub(crate) const RECORD_AGE: i64 = 60_000_000;
 /// Most operations that a poll acts on one by one; with more, everything is forgotten.
 const MOST: u32 = 500;
 
+/// How long a poll waits for its answer, and how often another one is sent meanwhile: a connection of which the network
+/// swallowed the other end must not hold up every request until the system notices.
+const PATIENCE: Duration = Duration::from_secs(2);
+const ATTEMPTS: u32 = 4;
+
 /// What one node among many knows of the others' changes. Dropping it ends its polls.
 pub(crate) struct Nodes {
     shared: Arc<Shared>,
@@ -219,10 +224,17 @@ impl Shared {
         let began = micros(self.clock.monotonic());
         let (origin, seen) = (self.origin, self.progress().seen);
         let from = seen.map_or(0, |(number, _)| number);
-        let found = self
-            .db
-            .read_one(move |tx| sql::unseen(tx, origin, from, MOST))
-            .await?;
+        let mut answer = None;
+        for _ in 0..ATTEMPTS {
+            let asked = self
+                .db
+                .read_one(move |tx| sql::unseen(tx, origin, from, MOST));
+            answer = tokio::time::timeout(PATIENCE, asked).await.ok();
+            if answer.is_some() {
+                break;
+            }
+        }
+        let found = answer.unwrap_or(Err(Error::Busy))?;
         if found.cut || !found.continues(seen) {
             self.begin_anew().await?;
         } else {

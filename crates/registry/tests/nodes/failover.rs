@@ -9,6 +9,7 @@ use lazuli_db::clock::SystemClock;
 use lazuli_db::{Db, PostgresOptions};
 use lazuli_registry::Registry;
 use lazuli_testkit::postgres::{Node, Replication};
+use lazuli_testkit::proxy::{Fault, Proxy};
 
 use super::agreement::number;
 use super::registers::{Kind, Register};
@@ -164,4 +165,31 @@ async fn a_standby_that_takes_over() {
     cluster.go_on(80).await;
     cluster.check().await;
     drop(standby);
+}
+
+/// The network between the nodes and their database: acknowledgements get lost, connections break or fall silent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_that_fails() {
+    let Some(server) = Node::start() else {
+        return;
+    };
+    let proxy = Proxy::start(server.address());
+    let cluster =
+        Cluster::start(&format!("postgres://postgres@{}/postgres", proxy.address())).await;
+    for fault in [
+        Fault::LoseAnswer,
+        Fault::CutAnswer(700),
+        Fault::BlackHole,
+        Fault::CutRequest(900),
+        Fault::LoseAnswer,
+        Fault::Refuse,
+    ] {
+        cluster.go_on(20).await;
+        println!("{fault:?}");
+        proxy.set(fault);
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        proxy.set(Fault::None);
+    }
+    cluster.go_on(20).await;
+    cluster.check().await;
 }
