@@ -26,7 +26,8 @@ mod store;
 pub mod suite;
 
 pub use bucket::{
-    Access, BlobObject, Bucket, BucketOptions, BucketStore, BucketUrl, ConnectError, Provider,
+    Access, BlobObject, Bucket, BucketOptions, BucketStore, BucketUrl, ConnectError, Patience,
+    Provider,
 };
 pub use disk::{Disk, DiskFile, FileStat, Names, RealDisk};
 pub use disk_store::{DiskOptions, DiskStore};

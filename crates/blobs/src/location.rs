@@ -94,6 +94,13 @@ impl Location {
         parse_name(algorithm, parts.nth(1)?).map(|(digest, _)| digest)
     }
 
+    /// Whether it is one that this upload could become.
+    pub fn is_of(&self, upload: UploadId) -> bool {
+        let id = upload.as_bytes();
+        let suffix = self.0.rsplit_once('-').map(|(_, suffix)| suffix);
+        suffix.is_some_and(|suffix| suffix == hex(&id[SUFFIX]) || suffix == hex(id))
+    }
+
     /// The upload that the bytes are named after, if they are.
     pub(crate) fn upload(&self) -> Option<UploadId> {
         let (_, suffix) = self.0.rsplit_once('-')?;

@@ -33,6 +33,7 @@ pub(crate) async fn open(settings: &Settings, folder: &Path) -> anyhow::Result<A
         access_key: storage.access_key.as_ref().map(|key| key.0.clone()),
         secret_key: secret_key(settings)?,
         authorities: authorities.transpose()?,
+        ..Access::default()
     };
     let bucket = Bucket::connect(url, &access)
         .with_context(|| format!("the object store {text} cannot be used as configured"))?;

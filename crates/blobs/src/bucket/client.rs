@@ -6,7 +6,7 @@ use bytes::Bytes;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::signer::Signer;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
 
 use crate::Error;
 
@@ -44,7 +44,21 @@ impl Bucket {
 
     pub(super) async fn put(&self, path: &Path, pieces: Vec<Bytes>) -> Result<(), Error> {
         let put = self.objects.put(path, PutPayload::from_iter(pieces)).await;
-        put.map(drop).map_err(|error| failed("put object", &error))
+        put.map(drop).map_err(|error| missing("put object", &error))
+    }
+
+    /// Makes an object that must not be there. Whether it was not.
+    pub(super) async fn create(&self, path: &Path, text: Bytes) -> Result<bool, Error> {
+        let payload = PutPayload::from_bytes(text);
+        let put = self
+            .objects
+            .put_opts(path, payload, PutMode::Create.into())
+            .await;
+        match put {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            Err(error) => Err(missing("make object", &error)),
+        }
     }
 
     pub(super) async fn get(&self, path: &Path) -> Result<Bytes, Error> {
@@ -69,7 +83,7 @@ impl Bucket {
 
     pub(super) async fn create_multipart(&self, path: &Path) -> Result<String, Error> {
         let created = self.multipart.create_multipart(path).await;
-        created.map_err(|error| failed("begin multipart upload", &error))
+        created.map_err(|error| missing("begin multipart upload", &error))
     }
 
     pub(super) async fn put_part(
@@ -123,6 +137,18 @@ pub(super) fn failed(what: &'static str, source: &object_store::Error) -> Error 
         Source::PermissionDenied { .. } | Source::Unauthenticated { .. }
     );
     // The library's text has the store's answer, and neither key nor signature.
+    object_store_error(what, is_refused, source)
+}
+
+/// The same for what needs no object to be there: then it is the bucket that is missing.
+pub(super) fn missing(what: &'static str, source: &object_store::Error) -> Error {
+    match failed(what, source) {
+        Error::NotFound => object_store_error(what, true, source),
+        other => other,
+    }
+}
+
+fn object_store_error(what: &'static str, is_refused: bool, source: &object_store::Error) -> Error {
     Error::ObjectStore {
         what,
         is_refused,

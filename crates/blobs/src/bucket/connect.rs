@@ -75,6 +75,27 @@ pub struct Access {
     pub secret_key: Option<String>,
     /// Certificate authorities of the service, in PEM, beside those of the system.
     pub authorities: Option<Vec<u8>>,
+    /// How long an answer is waited for.
+    pub patience: Patience,
+}
+
+/// How long an answer is waited for: one is owed to a client who waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// How long a call is tried again after failures.
+    pub retries: Duration,
+    /// How long the service may be silent, from the request to its answer and between two pieces of it. Has to be enough
+    /// for a part to be sent.
+    pub silence: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            retries: Duration::from_secs(20),
+            silence: Duration::from_secs(30),
+        }
+    }
 }
 
 impl std::fmt::Debug for Access {
@@ -97,8 +118,8 @@ impl From<object_store::Error> for ConnectError {
     }
 }
 
-/// How often a call is tried again, and for how long: an answer is owed to a client who waits.
-fn retry() -> RetryConfig {
+/// How often a call is tried again, and for how long.
+fn retry(patience: Patience) -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig {
             init_backoff: Duration::from_millis(50),
@@ -106,7 +127,7 @@ fn retry() -> RetryConfig {
             base: 2.0,
         },
         max_retries: 8,
-        retry_timeout: Duration::from_secs(20),
+        retry_timeout: patience.retries,
     }
 }
 
@@ -119,7 +140,7 @@ fn client(access: &Access) -> Result<ClientOptions, ConnectError> {
         .with_allow_http(is_plain)
         .with_connect_timeout(Duration::from_secs(5))
         // From one piece of an answer to the next. The whole may take as long as a large blob does.
-        .with_read_timeout(Duration::from_secs(30))
+        .with_read_timeout(access.patience.silence)
         .with_timeout_disabled()
         .with_pool_idle_timeout(Duration::from_secs(30));
     if let Some(authorities) = &access.authorities {
@@ -143,7 +164,7 @@ impl Bucket {
                 let mut builder = AmazonS3Builder::from_env()
                     .with_bucket_name(&url.bucket)
                     .with_client_options(client)
-                    .with_retry(retry());
+                    .with_retry(retry(access.patience));
                 if let Some(endpoint) = endpoint {
                     builder = builder
                         .with_endpoint(endpoint)
@@ -163,7 +184,7 @@ impl Bucket {
                 let mut builder = MicrosoftAzureBuilder::from_env()
                     .with_container_name(&url.bucket)
                     .with_client_options(client)
-                    .with_retry(retry());
+                    .with_retry(retry(access.patience));
                 if let Some(endpoint) = endpoint {
                     builder = builder.with_endpoint(endpoint);
                 }
@@ -179,7 +200,7 @@ impl Bucket {
                 let mut builder = GoogleCloudStorageBuilder::from_env()
                     .with_bucket_name(&url.bucket)
                     .with_client_options(client)
-                    .with_retry(retry());
+                    .with_retry(retry(access.patience));
                 if let Some(endpoint) = endpoint {
                     builder = builder.with_base_url(&endpoint);
                 }

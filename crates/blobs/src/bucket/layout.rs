@@ -4,6 +4,7 @@
 //! blobs/1/sha256/6c/6c3c…-0123456789ab      a blob: its bytes (up to one part)
 //! blobs/1/sha256/6c/6c3c…-<upload id>       a larger blob: a few bytes of JSON that name its bytes
 //! data/0f/<upload id>                       bytes of a larger blob, written before anybody knew the digest
+//! data/0f/<upload id>.json                  which blob they are: made before they are whole, and never changed
 //! uploads/<upload id>/<length>              an upload that is so long: its parts and what is no part yet
 //! ```
 
@@ -50,6 +51,13 @@ impl Layout {
     pub(super) fn data(&self, upload: UploadId) -> Path {
         let id = hex(upload);
         self.path(&format!("data/{}/{id}", &id[..2]))
+    }
+
+    /// What becomes of them. The second one where the first leaves it open.
+    pub(super) fn fate(&self, upload: UploadId, is_second: bool) -> Path {
+        let id = hex(upload);
+        let name = if is_second { "second.json" } else { "json" };
+        self.path(&format!("data/{}/{id}.{name}", &id[..2]))
     }
 
     /// The bytes behind a location.
@@ -112,6 +120,8 @@ mod tests {
         for (prefix, root) in [("", ""), ("/", ""), ("a/b", "a/b/"), ("/a/", "a/")] {
             let layout = Layout::new(prefix);
             assert_eq!(layout.data(upload).as_ref(), format!("{root}data/ab/{id}"));
+            let fate = layout.fate(upload, false);
+            assert_eq!(fate.as_ref(), format!("{root}data/ab/{id}.json"));
             let state = layout.state(upload, 70);
             assert_eq!(state.as_ref(), format!("{root}uploads/{id}/70"));
             assert_eq!(layout.read_state(&state), Some((upload, 70)));

@@ -6,7 +6,7 @@ use futures_util::stream::{BoxStream, StreamExt as _};
 use object_store::ObjectMeta;
 
 use super::Core;
-use super::client::failed;
+use super::client::missing;
 use crate::{
     BlobEntry, BlobLister, BoxFuture, Error, Listed, ListedUpload, Location, UploadLister,
 };
@@ -19,7 +19,7 @@ type Objects = BoxStream<'static, object_store::Result<ObjectMeta>>;
 async fn batch(objects: &mut Objects) -> Result<Option<Vec<ObjectMeta>>, Error> {
     let mut found = Vec::new();
     while let Some(object) = objects.next().await {
-        found.push(object.map_err(|error| failed("list objects", &error))?);
+        found.push(object.map_err(|error| missing("list objects", &error))?);
         if found.len() == BATCH {
             return Ok(Some(found));
         }

@@ -4,13 +4,15 @@
 //! the bucket. A small blob becomes an object named by its digest. The bytes of a larger one are sent while nobody knows its
 //! digest yet, so they are named after the upload and stay where they are; an object named by the digest points at them.
 //!
-//! The order of the last steps decides what a crash can leave: bytes whole, then states of the upload gone, then the
-//! pointer. An abort never deletes the bytes of a blob: a state may turn up late, written by a node that was thought
-//! dead, after another has finished the upload.
+//! The order of the last steps decides what a crash can leave: it is decided which blob the bytes are, they become whole, the
+//! pointer is written, the states of the upload go. While there is no pointer there are states, from which the end can be
+//! repeated, or by which an abort finds the bytes. Whoever deletes bytes asks first what was decided of them: a node that
+//! was thought dead may still be at work.
 
 mod claims;
 mod client;
 mod connect;
+mod fate;
 mod layout;
 mod listing;
 mod read;
@@ -19,15 +21,14 @@ mod states;
 mod steps;
 mod writer;
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lazuli_wire::oci::{Algorithm, Digest, UploadId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use client::Bucket;
-pub use connect::{Access, BucketUrl, ConnectError, Provider};
+pub use connect::{Access, BucketUrl, ConnectError, Patience, Provider};
 pub use read::BlobObject;
 
 use self::claims::Claims;
@@ -82,8 +83,6 @@ struct Core {
     options: BucketOptions,
     claims: Claims,
     memory: Arc<Semaphore>,
-    /// Uploads whose bytes this process made whole without finishing them: their abort may delete the bytes.
-    completed: Mutex<HashSet<UploadId>>,
 }
 
 /// An upload between its last byte and its end.
@@ -108,7 +107,6 @@ impl BucketStore {
                 layout: Layout::new(&options.prefix),
                 claims: Claims::default(),
                 memory: Arc::new(Semaphore::new(memory)),
-                completed: Mutex::default(),
                 options,
             }),
         }
@@ -147,7 +145,8 @@ impl BlobStore for BucketStore {
             let (state, room) = if offset == 0 {
                 (Unfinished::default(), None)
             } else {
-                self.core.state_at(upload, offset).await?
+                let content = hasher.clone().finish();
+                self.core.state_at(upload, offset, &content).await?
             };
             let writer = Writer::new(self.core.clone(), claim, state, room, hasher);
             Ok(Box::new(writer) as Box<dyn UploadWriter>)

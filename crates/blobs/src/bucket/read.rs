@@ -12,6 +12,9 @@ use object_store::{GetOptions, GetRange, ObjectStoreExt as _};
 use super::client::{Bucket, failed};
 use crate::{Error, Hasher};
 
+/// How often reading begins again without getting any further.
+const MAX_BROKEN: u32 = 2;
+
 /// A blob in a bucket.
 #[derive(Debug, Clone)]
 pub struct BlobObject {
@@ -26,8 +29,8 @@ impl BlobObject {
         self.size
     }
 
-    /// Its bytes from `start` to before `end`, in pieces. Nothing is asked of the bucket before the first piece is; a
-    /// broken connection is taken up again where it broke.
+    /// Its bytes from `start` to before `end`, in pieces. A broken connection is taken up again where it broke, however
+    /// long the reader takes: an object never changes.
     pub async fn read(
         &self,
         range: Range<u64>,
@@ -35,16 +38,23 @@ impl BlobObject {
         if range.is_empty() {
             return Ok(futures_util::stream::empty().boxed());
         }
+        let reading = Reading {
+            pieces: self.ask(range.clone()).await?,
+            object: self.clone(),
+            left: range,
+            broken: 0,
+        };
+        Ok(futures_util::stream::try_unfold(reading, Reading::next).boxed())
+    }
+
+    async fn ask(&self, range: Range<u64>) -> Result<Pieces, Error> {
         let options = GetOptions {
             range: Some(GetRange::Bounded(range)),
             ..GetOptions::default()
         };
         let got = self.bucket.objects.get_opts(&self.path, options).await;
         let got = got.map_err(|error| failed("get object", &error))?;
-        let pieces = got.into_stream();
-        Ok(pieces
-            .map(|piece| piece.map_err(|error| failed("read object", &error)))
-            .boxed())
+        Ok(got.into_stream())
     }
 
     /// An address at which anybody may read the whole of it for that long; `None` where the bucket has no such thing.
@@ -83,6 +93,44 @@ impl BlobObject {
         looked
             .map(drop)
             .map_err(|error| failed("look up object", &error))
+    }
+}
+
+type Pieces = BoxStream<'static, object_store::Result<Bytes>>;
+
+/// A range on its way.
+struct Reading {
+    object: BlobObject,
+    pieces: Pieces,
+    left: Range<u64>,
+    /// How often it broke since the last byte came.
+    broken: u32,
+}
+
+impl Reading {
+    async fn next(mut self) -> Result<Option<(Bytes, Self)>, Error> {
+        while !self.left.is_empty() {
+            let error = match self.pieces.next().await {
+                Some(Ok(piece)) if piece.is_empty() => continue,
+                Some(Ok(piece)) => {
+                    self.left.start += piece.len() as u64;
+                    self.broken = 0;
+                    return Ok(Some((piece, self)));
+                }
+                Some(Err(error)) => failed("read object", &error),
+                None => Error::Damaged {
+                    expected: self.left.end,
+                    found: self.left.start,
+                },
+            };
+            self.broken += 1;
+            if self.broken > MAX_BROKEN {
+                return Err(error);
+            }
+            tracing::debug!(object = self.object.key(), %error, "reading goes on where it broke");
+            self.pieces = self.object.ask(self.left.clone()).await?;
+        }
+        Ok(None)
     }
 }
 

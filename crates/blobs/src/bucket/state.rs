@@ -1,6 +1,7 @@
 //! What is known of an upload between two requests: written to the bucket, so that any node continues.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use lazuli_wire::oci::Digest;
 use serde::{Deserialize, Serialize};
 
 /// Longest first line of a stored state, in bytes: ten thousand parts with long names.
@@ -17,6 +18,8 @@ pub(super) struct Unfinished {
     pub(super) tail: Bytes,
     /// Lengths at which states of this upload are in the bucket.
     pub(super) kept: Vec<u64>,
+    /// The digest of all the bytes, as computed while they were sent. `None`: of an upload that has just begun.
+    pub(super) content: Option<Digest>,
 }
 
 /// A part the object store has.
@@ -36,6 +39,7 @@ struct Head {
     multipart: Option<String>,
     parts: Vec<Part>,
     kept: Vec<u64>,
+    content: Option<String>,
     tail: u64,
 }
 
@@ -61,6 +65,7 @@ impl Unfinished {
             multipart: self.multipart.clone(),
             parts: self.parts.clone(),
             kept: self.kept.clone(),
+            content: self.content.map(|digest| digest.to_string()),
             tail: self.tail.len() as u64,
         };
         // Strings and numbers always have a JSON form.
@@ -83,6 +88,10 @@ impl Unfinished {
             .chain([head.tail])
             .try_fold(0_u64, u64::checked_add)
             .is_some();
+        let content = match head.content {
+            Some(text) => Some(Digest::parse(&text).map_err(|_| Unreadable)?),
+            None => None,
+        };
         let has_upload = head.multipart.is_some() || head.parts.is_empty();
         if head.version != 1 || head.tail != tail.len() as u64 || !is_sound || !has_upload {
             return Err(Unreadable);
@@ -92,6 +101,7 @@ impl Unfinished {
             parts: head.parts,
             tail,
             kept: head.kept,
+            content,
         })
     }
 }
@@ -99,6 +109,7 @@ impl Unfinished {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use lazuli_wire::oci::Algorithm;
     use proptest::prelude::*;
 
     use super::*;
@@ -108,14 +119,16 @@ mod tests {
         let parts = proptest::collection::vec(part, 0..20);
         let tail = proptest::collection::vec(any::<u8>(), 0..200);
         let kept = proptest::collection::vec(any::<u64>(), 0..4);
-        (any::<Option<String>>(), parts, tail, kept).prop_map(|(multipart, parts, tail, kept)| {
-            Unfinished {
+        let content = any::<Option<[u8; 3]>>();
+        (any::<Option<String>>(), parts, tail, kept, content).prop_map(
+            |(multipart, parts, tail, kept, content)| Unfinished {
                 multipart: multipart.or_else(|| (!parts.is_empty()).then(String::new)),
                 parts,
                 tail: tail.into(),
                 kept,
-            }
-        })
+                content: content.map(|bytes| Digest::of(Algorithm::Sha512, &bytes)),
+            },
+        )
     }
 
     proptest! {

@@ -1,8 +1,5 @@
 //! The steps from an upload to a blob, and away.
 
-use std::collections::HashSet;
-use std::sync::{MutexGuard, PoisonError};
-
 use bytes::Bytes;
 use lazuli_wire::oci::{Algorithm, Digest, UploadId};
 use serde::Serialize;
@@ -10,6 +7,7 @@ use serde::Serialize;
 use super::Core;
 use super::read::{self, BlobObject};
 use super::state::Unfinished;
+use super::states;
 use crate::{Error, Hasher, Held, Location, Opened};
 
 /// What an object says that is named by the digest of a larger blob.
@@ -18,17 +16,12 @@ struct Pointer<'a> {
     /// The object with the bytes.
     object: &'a str,
     size: u64,
-    digest: String,
+    digest: Option<String>,
 }
 
 impl Core {
-    pub(super) fn completed(&self) -> MutexGuard<'_, HashSet<UploadId>> {
-        self.completed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Makes the parts one object, and sees that it is as long as it should be. Repeating it does no harm.
+    /// Makes the parts one object, and sees that it is as long as it should be. Repeating it does no harm. Only for bytes of
+    /// which this was decided: whoever else makes them whole has the same.
     pub(super) async fn complete(&self, upload: UploadId, state: &Unfinished) -> Result<(), Error> {
         let path = self.layout.data(upload);
         let multipart = state.multipart.as_deref().unwrap_or_default();
@@ -76,15 +69,19 @@ impl Core {
         } else {
             loaded = match self.state(upload, size).await {
                 Ok((state, _room)) => state,
-                Err(Error::NotFound) => match self.states(upload).await?.into_iter().max() {
-                    None => return self.published(&small, &large, size).await,
-                    Some(found) => {
-                        return Err(Error::Damaged {
-                            expected: size,
-                            found,
-                        });
-                    }
-                },
+                Err(Error::NotFound) => {
+                    // Finished before, or not so long.
+                    let published = self.published(&small, &large, size).await;
+                    return match self.states(upload).await?.into_iter().max() {
+                        Some(found) if matches!(published, Err(Error::NotFound)) => {
+                            Err(Error::Damaged {
+                                expected: size,
+                                found,
+                            })
+                        }
+                        _ => published,
+                    };
+                }
                 Err(error) => return Err(error),
             };
             &loaded
@@ -95,26 +92,54 @@ impl Core {
                 found: state.size(),
             });
         }
-        if state.multipart.is_none() {
+        let content = self.content(state, digest).await?;
+        let location = if state.multipart.is_none() {
             let path = self.layout.blob(&small);
             self.bucket.put(&path, vec![state.tail.clone()]).await?;
-            self.delete_states(upload, &state.kept).await?;
-            return Ok(small);
+            small
+        } else {
+            self.decide_for(upload, &large, &content).await?;
+            self.complete(upload, state).await?;
+            self.point(&large, upload, size).await?;
+            large
+        };
+        if let Err(error) = self.delete_states(upload, &state.kept).await {
+            // The upload is over. A walk over all uploads finds what is left.
+            tracing::warn!(%upload, %error, "states of a finished upload were not deleted");
         }
-        self.complete(upload, state).await?;
-        self.delete_states(upload, &state.kept).await?;
-        self.completed().remove(&upload);
+        Ok(location)
+    }
+
+    /// The digest of the upload's bytes as they were sent. They have to be those that `digest` is the digest of, or of
+    /// which it was computed as a whole. Errors: [`Error::NotFound`]: another node has written other bytes since.
+    async fn content(&self, state: &Unfinished, digest: &Digest) -> Result<Digest, Error> {
+        let content = state.content.ok_or(Error::NotFound)?;
+        let is_it = if content.algorithm() == digest.algorithm() {
+            content == *digest
+        } else {
+            state.multipart.is_some()
+                || states::digest(digest.algorithm(), state.tail.clone()).await? == *digest
+        };
+        is_it.then_some(content).ok_or(Error::NotFound)
+    }
+
+    /// Writes what is found under the digest of a larger blob.
+    pub(super) async fn point(
+        &self,
+        location: &Location,
+        upload: UploadId,
+        size: u64,
+    ) -> Result<(), Error> {
         let data = self.layout.data(upload);
         let pointer = Pointer {
             object: data.as_ref(),
             size,
-            digest: digest.to_string(),
+            digest: location.digest().map(|digest| digest.to_string()),
         };
+        // Strings and numbers always have a JSON form.
         let text: Bytes = serde_json::to_vec(&pointer).unwrap_or_default().into();
-        self.bucket
-            .put(&self.layout.blob(&large), vec![text])
-            .await?;
-        Ok(large)
+        let path = self.layout.blob(location);
+        self.bucket.put(&path, vec![text]).await
     }
 
     /// Where an upload is that was finished before.
@@ -144,23 +169,10 @@ impl Core {
 
     pub(super) async fn abort(&self, upload: UploadId) -> Result<(), Error> {
         let lengths = self.states(upload).await?;
-        let data = self.layout.data(upload);
-        for length in &lengths {
-            match self.state(upload, *length).await {
-                Ok((state, _)) => {
-                    if let Some(multipart) = state.multipart {
-                        self.bucket.abort(&data, &multipart).await?;
-                        break;
-                    }
-                }
-                Err(Error::NotFound | Error::Damaged { .. }) => {}
-                Err(error) => return Err(error),
-            }
+        if self.abort_parts(upload, &lengths, None).await? {
+            self.discard(upload).await?;
         }
-        if self.completed().contains(&upload) {
-            self.bucket.delete(&data).await?;
-            self.completed().remove(&upload);
-        }
+        // Last: while they are there, what is left is found.
         self.delete_states(upload, &lengths).await
     }
 
@@ -176,14 +188,15 @@ impl Core {
             let is_known = !self.states(upload).await?.is_empty();
             return is_known.then_some(hasher).ok_or(Error::NotFound);
         }
-        let (state, _room) = self.state_at(upload, size).await?;
+        let (state, _room) = self.state(upload, size).await?;
         if state.multipart.is_none() {
             hasher.update(&state.tail);
             return Ok(hasher);
         }
         // Parts cannot be read; only what they make can.
+        let content = state.content.ok_or(Error::NotFound)?;
+        self.decide_content(upload, &content).await?;
         self.complete(upload, &state).await?;
-        self.completed().insert(upload);
         let object = BlobObject {
             bucket: self.bucket.clone(),
             path: self.layout.data(upload),
@@ -209,10 +222,9 @@ impl Core {
     }
 
     pub(super) async fn remove(&self, location: &Location) -> Result<(), Error> {
-        self.bucket.delete(&self.layout.bytes(location)).await?;
-        if location.upload().is_some() {
-            self.bucket.delete(&self.layout.blob(location)).await?;
+        match location.upload() {
+            Some(upload) => self.remove_large(location, upload).await,
+            None => self.bucket.delete(&self.layout.blob(location)).await,
         }
-        Ok(())
     }
 }

@@ -171,15 +171,17 @@ impl Writer {
     /// The multipart upload, begun if there is none, and made known: should this process die, somebody finds it.
     async fn multipart(&mut self) -> Result<String, Error> {
         let upload = self.claim.upload;
-        let multipart = if let Some(multipart) = &self.state.multipart {
-            multipart.clone()
+        let (multipart, is_new) = if let Some(multipart) = &self.state.multipart {
+            (multipart.clone(), false)
         } else {
+            self.give_up_earlier().await?;
             let path = self.core.layout.data(upload);
             let multipart = self.core.bucket.create_multipart(&path).await?;
             self.state.multipart = Some(multipart.clone());
-            multipart
+            (multipart, true)
         };
-        if self.noted.is_none_or(|at| at.elapsed() >= SIGN_OF_LIFE) && self.from == 0 {
+        let is_silent = self.noted.is_none_or(|at| at.elapsed() >= SIGN_OF_LIFE);
+        if is_new || (is_silent && self.from == 0) {
             let begun = Unfinished {
                 multipart: Some(multipart.clone()),
                 ..Unfinished::default()
@@ -192,6 +194,13 @@ impl Writer {
             }
         }
         Ok(multipart)
+    }
+
+    /// Gives up the parts of an earlier attempt, of which nothing was acknowledged: the states that know of them go soon.
+    async fn give_up_earlier(&self) -> Result<(), Error> {
+        let (core, upload) = (&self.core, self.claim.upload);
+        let lengths = core.states(upload).await?;
+        core.abort_parts(upload, &lengths, None).await.map(drop)
     }
 
     async fn join_one(&mut self) -> Result<(), Error> {
@@ -224,6 +233,7 @@ impl Writer {
             .parts
             .extend(self.sent.drain(..).map(|(_, part)| part));
         state.tail = join(pieces);
+        state.content = Some(hasher.clone().finish());
         Ok((state, *hasher, self))
     }
 
@@ -244,7 +254,11 @@ impl Writer {
         }
         let obsolete = if this.from == 0 {
             // Whatever an earlier attempt left.
-            core.states(upload).await?
+            let left = core.states(upload).await?;
+            let others: Vec<u64> = left.iter().copied().filter(|left| *left != size).collect();
+            let kept = state.multipart.as_deref();
+            core.abort_parts(upload, &others, kept).await?;
+            left
         } else {
             before
         };
