@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lazuli_db::clock::{Clock, SystemClock};
-use lazuli_registry::Options;
+use lazuli_blobs::MemoryStore;
+use lazuli_db::clock::{Clock, ManualClock, SystemClock};
+use lazuli_db::{Db, PostgresOptions};
+use lazuli_registry::{Options, Registry};
+use lazuli_testkit::postgres::Node;
 
 use crate::common::*;
 
@@ -43,4 +46,33 @@ async fn answers_are_at_most_that_old() {
         }
     }
     assert!(from_memory > 0, "without waiting");
+}
+
+/// A node that cannot ask any more does not go on answering from memory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_does_not_outlive_the_database() {
+    let Some(mut server) = Node::start() else {
+        return;
+    };
+    let options = Options {
+        staleness: STALENESS,
+        ..options()
+    };
+    let clock = Arc::new(ManualClock::new(1_800_000_000_000_000));
+    let db = Db::open_postgres(PostgresOptions::new(server.url("postgres"))).unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let node = Registry::open(db, store, clock.clone(), options);
+    let node = node.await.unwrap();
+    push_image(&node, "a", "latest", "x").await;
+    while node.cached_manifest(&pull("a"), &tag("latest")).is_none() {
+        node.manifest(&pull("a"), &tag("latest")).await.unwrap();
+    }
+    let server = tokio::task::spawn_blocking(move || {
+        server.kill();
+        server
+    });
+    let _server = server.await.unwrap();
+    clock.advance(STALENESS);
+    assert!(node.cached_manifest(&pull("a"), &tag("latest")).is_none());
+    assert!(node.manifest(&pull("a"), &tag("latest")).await.is_err());
 }
