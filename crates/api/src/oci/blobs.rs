@@ -55,7 +55,7 @@ pub(super) async fn get(
         return head(task, &blob);
     }
     let opened = registry.open_blob(access, digest).await;
-    let (blob, bytes) = opened.map_err(|error| task.refusal(&error))?;
+    let (blob, bytes) = opened.map_err(|error| task.pull_refusal(&error))?;
     match bytes {
         BlobBytes::Object(object) => render_object(task, access, &blob, object).await,
         bytes => render(task, access, &blob, bytes)?.ok_or_else(Refusal::no_endpoint),
@@ -212,7 +212,7 @@ async fn render_object(
         Err(answer) => return *answer,
     };
     let pieces = registry.read_object(blob, &object, asked.start..asked.end);
-    let pieces = pieces.await.map_err(|error| task.refusal(&error))?;
+    let pieces = pieces.await.map_err(|error| task.pull_refusal(&error))?;
     let body = Body::stream(StreamBody::new(pieces, asked.end - asked.start));
     Ok(asked.answer(task, access, body))
 }

@@ -109,12 +109,26 @@ impl Task<'_> {
                 self.log(error);
                 return Refusal::unavailable(2, "the database is not available; try again");
             }
+            Error::Store(lazuli_blobs::Error::ObjectStore { .. }) => {
+                self.log(error);
+                return Refusal::unavailable(5, "the object store is not available; try again");
+            }
             Error::Damaged | Error::Database(_) | Error::Store(_) | Error::Internal(_) => {
                 self.log(error);
                 return Refusal::internal();
             }
         };
         Refusal::with(status, code, error, None)
+    }
+
+    /// The same for a pull: a blob whose bytes are gone is unknown, as HEAD says too, so that it is pushed again, which
+    /// heals it.
+    pub(super) fn pull_refusal(&self, error: &Error) -> Refusal {
+        if matches!(error, Error::Damaged) {
+            self.log(error);
+            return self.refusal(&Error::BlobUnknown);
+        }
+        self.refusal(error)
     }
 
     fn log(&self, error: &Error) {

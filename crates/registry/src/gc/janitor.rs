@@ -8,7 +8,6 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use lazuli_blobs::{BlobEntry, Listed, ListedUpload, Location};
-use lazuli_wire::oci::Digest;
 
 use super::{Inner, Work, micros, sql};
 use crate::Result;
@@ -134,17 +133,10 @@ async fn without_session(work: &Work<'_>, entries: Vec<BlobEntry>) -> Result<Vec
         };
         after = last.as_bytes().to_vec();
         by_location.retain(|_, entry| {
-            !page
-                .iter()
-                .any(|upload| could_be(&entry.location, &entry.digest, *upload))
+            let could_be = |upload| entry.location.is_of(upload);
+            !page.iter().copied().any(could_be)
         });
     }
-}
-
-/// Whether the location is the one that the upload would become.
-fn could_be(location: &Location, digest: &Digest, upload: lazuli_wire::oci::UploadId) -> bool {
-    let prefix = location.as_str().split('/').next().unwrap_or_default();
-    Location::new(prefix, digest, upload).is_ok_and(|made| made == *location)
 }
 
 /// Frees uploads of the store that have no session: those a crash separated from their row.

@@ -110,7 +110,7 @@ impl<'a> Receiver<'a> {
         if let Target::Store(writer) = &mut self.target
             && let Err(error) = writer.write(piece).await
         {
-            self.target = Target::Lost(error.into());
+            self.target = Target::Lost(lost_bytes(error));
             return Err(Error::Internal("the blob store refused bytes"));
         }
         Ok(())
@@ -130,7 +130,7 @@ impl<'a> Receiver<'a> {
             .writer(self.loaded.id, 0, Hasher::new(self.loaded.algorithm))
             .await?;
         if !content.is_empty() {
-            writer.write(content.into()).await?;
+            writer.write(content.into()).await.map_err(lost_bytes)?;
         }
         self.target = Target::Store(writer);
         Ok(())
@@ -147,9 +147,9 @@ impl<'a> Receiver<'a> {
             }
             Target::Store(writer) => {
                 let (size, hasher, held) = if is_last {
-                    writer.finish_last().await?
+                    writer.finish_last().await.map_err(lost_bytes)?
                 } else {
-                    let (size, hasher) = writer.finish().await?;
+                    let (size, hasher) = writer.finish().await.map_err(lost_bytes)?;
                     (size, hasher, Held::default())
                 };
                 Ok((size, Content::Store(held), hasher))
