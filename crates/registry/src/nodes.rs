@@ -1,6 +1,6 @@
 //! Many nodes on one database: how the answers that each keeps in memory agree.
 //!
-//! A process that is alone with its database (SQLite) has no [`Nodes`], and none of this happens. One of many must not answer
+//! A process that is alone with its database (SQLite) has no `Nodes`, and none of this happens. One of many must not answer
 //! from memory what another node has changed. So before it does, it *catches up*: it reads from the operation log what was
 //! committed since it last looked, and forgets what that changed. One such *poll* serves every request that arrived before it
 //! began, so its cost does not grow with the requests: at any moment at most one poll is under way, and one waits. This is the
@@ -24,7 +24,7 @@
 //! finds more than it wants to read forgets everything instead.
 //!
 //! Not operations, and so not told: a blob that garbage collection took out of a repository, and one whose damaged copy was
-//! replaced. Neither is anything a client was told of; a record of a blob is relied on for [`RECORD_AGE`] only, and when its bytes
+//! replaced. Neither is anything a client was told of; a record of a blob is relied on for `RECORD_AGE` only, and when its bytes
 //! are gone it is read again.
 
 mod sql;

@@ -102,7 +102,7 @@ async fn everything_is_there_in_another_place(f: Fixture) {
     source.remove(&place.unwrap()).await.unwrap();
     let (_other, second) = embedded();
     rows(&f.db, &second).await;
-    let copied = transfer::copy_blobs(&second, &source, &store, &[db.clone()], |_| {})
+    let copied = transfer::copy_blobs(&second, &source, &store, std::slice::from_ref(&db), |_| {})
         .await
         .unwrap();
     // The earlier copy has even that one.

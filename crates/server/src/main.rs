@@ -61,6 +61,8 @@ async fn command(names: &[&str], matches: &ArgMatches, given: &Given) -> anyhow:
     match names {
         ["admin", "reset-password"] => commands::admin::reset_password(matches, given).await,
         ["admin", "rotate-keys"] => commands::admin::rotate_keys(matches, given).await,
+        ["backup"] => commands::backup::run(matches, given).await,
+        ["restore"] => commands::backup::restore(matches, given).await,
         ["gc", "status"] => commands::gc::status(given).await,
         ["fsck"] => commands::fsck::run(matches, given).await,
         ["gc", "run"] => commands::gc::run(given).await,

@@ -253,7 +253,7 @@ mod tests {
         let mut folder = Folder::new("lazuli-test-").unwrap();
         let log = folder.join("log");
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", "trap '' TERM; echo ready; sleep 60"]);
+        command.args(["-c", "trap '' TERM; echo ready; exec sleep 60"]);
         let mut process = Process::start(&mut command, &log, "TERM").unwrap();
         let limit = Duration::from_secs(30);
         await_true(limit, || Ok(tail(&log) == "ready")).unwrap();

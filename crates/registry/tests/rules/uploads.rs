@@ -306,7 +306,7 @@ async fn a_stream_that_does_not_fit_leaves_nothing_behind(f: Fixture) {
             session = appended.await.unwrap();
         }
         let free = store.free_space().unwrap();
-        let mut endless = Body::streamed(&[7; 30_000], 500);
+        let mut endless = Body::streamed(&vec![7; 30_000], 500);
         let refused = registry
             .append_upload(&may_push, request(&session), &mut endless)
             .await;

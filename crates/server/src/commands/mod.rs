@@ -1,6 +1,7 @@
 //! The subcommands. Each module declares its part of the command line and runs it.
 
 pub(crate) mod admin;
+pub(crate) mod backup;
 pub(crate) mod config;
 pub(crate) mod fsck;
 pub(crate) mod gc;
@@ -9,5 +10,11 @@ use clap::Command;
 
 /// The subcommands besides those of `cli`.
 pub(crate) fn declared() -> Vec<Command> {
-    vec![admin::command(), gc::command(), fsck::command()]
+    vec![
+        admin::command(),
+        gc::command(),
+        fsck::command(),
+        backup::command(),
+        backup::restore_command(),
+    ]
 }
