@@ -5,7 +5,7 @@
 //! public one.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -306,7 +306,7 @@ impl Resolver {
             .flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
         for hop in hops {
             // What cannot be read is where the client's own words may begin: nothing before it counts.
-            let Ok(Ok(address)) = str::from_utf8(hop).map(|text| text.trim().parse()) else {
+            let Some(address) = str::from_utf8(hop).ok().and_then(read_hop) else {
                 break;
             };
             client = address;
@@ -321,6 +321,19 @@ impl Resolver {
         let mut networks = self.options.trusted_proxies.iter();
         networks.any(|network| network.contains(address))
     }
+}
+
+/// An address in `X-Forwarded-For`. Some proxies write the port too, and brackets around IPv6.
+fn read_hop(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Some(address.ip());
+    }
+    let inner = text.strip_prefix('[')?.strip_suffix(']')?;
+    inner.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
 }
 
 #[cfg(test)]

@@ -122,6 +122,19 @@ fn forwarded_headers_count_only_from_trusted_proxies() {
     };
     assert_eq!(address(&plain), "127.0.0.1");
     assert_eq!(address(&trusting), "203.0.113.9");
+    // With ports, as some gateways write them.
+    for (hop, client) in [
+        ("203.0.113.9:4711", "203.0.113.9"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("203.0.113.9:", "127.0.0.1"),
+        ("[203.0.113.9]", "127.0.0.1"),
+        ("unknown", "127.0.0.1"),
+    ] {
+        let headers = [("host", "h"), ("x-forwarded-for", hop)];
+        let found = trusting.client_address(&request(&headers), "127.0.0.1".parse().unwrap());
+        assert_eq!(found.to_string(), client, "{hop}");
+    }
 }
 
 #[test]
