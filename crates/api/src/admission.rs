@@ -7,22 +7,47 @@ use lazuli_identity::{Origin, Principal};
 
 use crate::api::Api;
 use crate::errors::Refusal;
+use crate::limits::TryLater;
+use crate::quotas::Kind;
 use crate::rate::Caller;
 use crate::service::Received;
 
 impl Api {
-    /// Counts a request against its caller's rate.
+    /// Counts a request against what its caller and its registry may have.
     pub(crate) fn check_rate(
         &self,
         principal: &Principal,
         request: &Received,
         remote: IpAddr,
+        kinds: &[Kind],
     ) -> Result<(), Refusal> {
-        if principal.is_anonymous() {
-            return self.check_address_rate(request, remote);
+        if self.rate.is_none() && self.quotas.is_none() {
+            return Ok(());
         }
-        let caller = Caller::Identity(principal.registry().get(), principal.key());
-        self.take_rate(caller)
+        let registry = principal.registry().get();
+        let caller = if principal.is_anonymous() {
+            Caller::Origin(self.origin(&request.parts, remote))
+        } else {
+            Caller::Identity(registry, principal.key())
+        };
+        self.take_rate(caller)?;
+        self.check_quota(kinds, registry, Some(caller))
+    }
+
+    /// Counts a request of these kinds.
+    pub(crate) fn check_quota(
+        &self,
+        kinds: &[Kind],
+        registry: i64,
+        caller: Option<Caller<'_>>,
+    ) -> Result<(), Refusal> {
+        let Some(quotas) = &self.quotas else {
+            return Ok(());
+        };
+        for kind in kinds {
+            self.admitted(quotas.take(*kind, registry, caller))?;
+        }
+        Ok(())
     }
 
     /// Counts a request of somebody unknown, or whose credentials were refused, against the rate of its address.
@@ -46,7 +71,11 @@ impl Api {
         let Some(rate) = &self.rate else {
             return Ok(());
         };
-        rate.take(caller).map_err(|later| {
+        self.admitted(rate.take(caller))
+    }
+
+    fn admitted(&self, outcome: Result<(), TryLater>) -> Result<(), Refusal> {
+        outcome.map_err(|later| {
             self.shell.observed.metrics.rate_limited();
             Refusal::from(later)
         })

@@ -23,6 +23,7 @@ use crate::limits::{BodyMemory, Limits, Slots};
 use crate::metrics::{self, Endpoint, Metrics};
 use crate::oci;
 use crate::pool::BufferPool;
+use crate::quotas::{Kind, QuotaLimiter};
 use crate::rate::RateLimiter;
 use crate::request_id::RequestIds;
 use crate::resolver::{HostedRegistry, Resolver, ResolverOptions, Site};
@@ -100,6 +101,7 @@ pub struct Api {
     pub(crate) resolver: Resolver,
     health: Health,
     pub(crate) rate: Option<RateLimiter>,
+    pub(crate) quotas: Option<QuotaLimiter>,
     metrics: MetricsAccess,
     collectors: Vec<Collector>,
 }
@@ -136,6 +138,7 @@ impl Api {
             shell: Arc::new(shell),
             resolver: Resolver::new(options.resolver),
             rate: limits.rate.map(RateLimiter::new),
+            quotas: QuotaLimiter::new(limits.quotas),
             limits,
             delete_enabled: options.delete_enabled,
             redirects: options.redirects,
@@ -222,6 +225,7 @@ impl Api {
                 token_plane::check(&request.parts)?;
                 let site = self.site(request, client)?;
                 self.check_address_rate(request, client.remote.ip())?;
+                self.check_quota(&[Kind::Token], site.registry.get(), None)?;
                 return Ok(Step::Later(Pending::Token(site, client.remote.ip())));
             }
             _ => return Err(Refusal::no_endpoint()),

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use lazuli_identity::{Division, FairShare, Origin, Share};
 
+use crate::quotas::Quotas;
+
 /// Bounds on what clients may take. The defaults suit one machine with a few thousand clients.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -40,6 +42,8 @@ pub struct Limits {
     pub max_uploads: usize,
     /// Requests per second of one identity or address; `None` for no bound.
     pub rate: Option<Rate>,
+    /// Requests a minute by kind.
+    pub quotas: Quotas,
     /// How long a shutdown waits for requests under way.
     pub shutdown_grace: Duration,
 }
@@ -72,6 +76,7 @@ impl Default for Limits {
             buffered_bodies: 32 << 20,
             max_uploads: 256,
             rate: None,
+            quotas: Quotas::default(),
             shutdown_grace: Duration::from_mins(1),
         }
     }

@@ -16,6 +16,8 @@ pub(crate) enum Caller<'a> {
     Identity(i64, &'a str),
     /// Nobody in particular, from somewhere.
     Origin(Origin),
+    /// Everybody in a registry.
+    Registry(i64),
 }
 
 /// Most callers remembered at once. When full, those who could not be limited anyway are forgotten first.

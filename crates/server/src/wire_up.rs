@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use lazuli_api::{
-    Api, ApiOptions, Cors, Exposition, HostedRegistry, Limits, Rate, ResolverOptions,
+    Api, ApiOptions, Cors, Exposition, HostedRegistry, Limits, Quota, Quotas, Rate, ResolverOptions,
 };
 use lazuli_db::clock::{Clock, SystemClock};
 use lazuli_db::{Db, PostgresOptions, SqliteOptions, params};
@@ -13,7 +13,7 @@ use lazuli_identity::{FirstStart, Identity, IdentityOptions, KeyError, RegistryI
 use lazuli_registry::{CacheOptions, Registry, gc};
 use lazuli_wire::oci::{Algorithm, Digest, ManifestLimits};
 
-use crate::config::{DatabaseUrl, Settings};
+use crate::config::{DatabaseUrl, QuotaTier, Settings};
 use crate::data_folder::DataFolder;
 use crate::storage;
 
@@ -186,8 +186,42 @@ pub(crate) fn limits(settings: &Settings) -> Limits {
             per_second: rate,
             burst,
         }),
+        quotas: quotas(settings),
         shutdown_grace: limits.shutdown_grace.0,
         ..Limits::default()
+    }
+}
+
+fn quotas(settings: &Settings) -> Quotas {
+    let given = &settings.quotas;
+    let tier = match given.tier {
+        QuotaTier::Off => Quotas::default(),
+        QuotaTier::Standard => Quotas::STANDARD,
+        QuotaTier::Premium => Quotas::PREMIUM,
+    };
+    let or = |number: u32, tier: Option<u32>| if number > 0 { Some(number) } else { tier };
+    let quota = |registry: u32, identity: u32, tier: Quota| Quota {
+        registry: or(registry, tier.registry),
+        identity: or(identity, tier.identity),
+    };
+    Quotas {
+        read: quota(given.read_per_registry, given.read_per_identity, tier.read),
+        write: quota(
+            given.write_per_registry,
+            given.write_per_identity,
+            tier.write,
+        ),
+        delete: quota(
+            given.delete_per_registry,
+            given.delete_per_identity,
+            tier.delete,
+        ),
+        referrers: quota(
+            given.referrers_per_registry,
+            given.referrers_per_identity,
+            tier.referrers,
+        ),
+        token: quota(given.tokens_per_registry, 0, tier.token),
     }
 }
 

@@ -28,6 +28,7 @@ use crate::body::Body;
 use crate::errors::Refusal;
 use crate::headers::{CONTENT_DIGEST, Cors};
 use crate::metrics::Endpoint;
+use crate::quotas::Kind;
 use crate::resolver::Site;
 use crate::service::{Client, Received, Step};
 
@@ -98,7 +99,7 @@ pub(crate) fn begin(
     let Some(principal) = principal else {
         return Ok(Step::Later(Pending::Oci(call)));
     };
-    admit(api, request, &principal, call.remote)?;
+    admit(api, request, &principal, &call)?;
     let mut task = Task {
         api,
         request,
@@ -138,7 +139,7 @@ pub(crate) async fn answer(api: &Api, request: &mut Received, call: Call) -> Ans
             api.check_address_rate(request, call.remote)?;
         }
         let principal = found?;
-        admit(api, request, &principal, call.remote)?;
+        admit(api, request, &principal, &call)?;
         principal
     };
     let mut task = Task {
@@ -218,10 +219,11 @@ fn admit(
     api: &Api,
     request: &mut Received,
     principal: &Principal,
-    remote: IpAddr,
+    call: &Call,
 ) -> Result<(), Refusal> {
     request.exchange.set_principal(principal);
-    api.check_rate(principal, request, remote)
+    let kinds = Kind::of(&call.route, call.permission);
+    api.check_rate(principal, request, call.remote, kinds)
 }
 
 /// `GET /v2/`: whether the registry speaks this protocol, and where tokens are made.

@@ -10,7 +10,7 @@ use lazuli_wire::token::Secret;
 use super::key::{Key, Mark, Section, section_name, settings};
 use super::kinds::{
     CertificateName, DatabaseUrl, DomainName, Listen, LogFormat, LogLevel, Network, PublicUrl,
-    RegistryName, WebOrigin,
+    QuotaTier, RegistryName, WebOrigin,
 };
 use super::sources::Values;
 use super::storage_kinds::{AccessKey, Region, ServiceUrl, StorageUrl};
@@ -201,6 +201,31 @@ settings! {
         requests_per_second: u32 = "0" in "0" ..= "1000000";
         /// Requests at once after a pause, where requests_per_second is set; 0: twice requests_per_second.
         requests_burst: u32 = "0" in "0" ..= "1000000";
+    }
+
+    /// Requests a minute by kind, of a registry and of one identity in it (or address, if anonymous); above them the answer
+    /// is 429 with Retry-After. A number of 0 is the tier's.
+    quotas "quotas." Quotas {
+        /// "off", or the numbers of a tier of Azure Container Registry: "standard" (Basic has the same) or "premium".
+        tier: QuotaTier = "off";
+        /// GET and HEAD, of a registry.
+        read_per_registry: u32 = "0" in "0" ..= "100000000";
+        /// GET and HEAD, of one identity.
+        read_per_identity: u32 = "0" in "0" ..= "100000000";
+        /// PUT, PATCH and POST, of a registry.
+        write_per_registry: u32 = "0" in "0" ..= "100000000";
+        /// PUT, PATCH and POST, of one identity.
+        write_per_identity: u32 = "0" in "0" ..= "100000000";
+        /// DELETE, of a registry.
+        delete_per_registry: u32 = "0" in "0" ..= "100000000";
+        /// DELETE, of one identity.
+        delete_per_identity: u32 = "0" in "0" ..= "100000000";
+        /// Lists of referrers, of a registry.
+        referrers_per_registry: u32 = "0" in "0" ..= "100000000";
+        /// Lists of referrers, of one identity.
+        referrers_per_identity: u32 = "0" in "0" ..= "100000000";
+        /// Tokens asked for, of a registry.
+        tokens_per_registry: u32 = "0" in "0" ..= "100000000";
     }
 
     /// What is kept in memory.

@@ -274,6 +274,35 @@ impl Setting for MetricsAccess {
     }
 }
 
+/// Whose numbers of requests a minute hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum QuotaTier {
+    Off,
+    Standard,
+    Premium,
+}
+
+impl Setting for QuotaTier {
+    const KIND: Kind = Kind::new("TIER", "\"off\", \"standard\" or \"premium\"");
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            "standard" => Ok(Self::Standard),
+            "premium" => Ok(Self::Premium),
+            other => Err(refusal::<Self>(&format!("\"{other}\""))),
+        }
+    }
+
+    fn to_toml(&self) -> Option<String> {
+        Some(quoted(match self {
+            Self::Off => "off",
+            Self::Standard => "standard",
+            Self::Premium => "premium",
+        }))
+    }
+}
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogFormat {

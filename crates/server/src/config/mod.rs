@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use key::{Key, Mark};
 pub(crate) use keys::{KEYS, Log, SECTIONS, Settings};
-pub(crate) use kinds::{CertificateName, DatabaseUrl, LogFormat, is_host_name};
+pub(crate) use kinds::{CertificateName, DatabaseUrl, LogFormat, QuotaTier, is_host_name};
 pub(crate) use reference::markdown;
 pub(crate) use storage_kinds::StorageUrl;
 

@@ -37,6 +37,7 @@ fn samples(key: &Key) -> [&'static str; 3] {
         "tokens.key_lifetime" => ["2d", "3d", "4d"],
         "log.level" => ["warn", "debug", "trace"],
         "metrics.access" => ["everyone", "off", "everyone"],
+        "quotas.tier" => ["standard", "premium", "standard"],
         "log.format" => ["json", "text", "json"],
         _ if key.kind.switch => ["true", "false", "true"],
         _ => match key.kind.word {
