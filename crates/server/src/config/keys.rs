@@ -9,12 +9,13 @@ use lazuli_wire::token::Secret;
 
 use super::key::{Key, Mark, Section, section_name, settings};
 use super::kinds::{
-    CertificateName, DatabaseUrl, DomainName, Listen, LogFormat, LogLevel, Network, PublicUrl,
-    QuotaTier, RegistryName, WebOrigin,
+    CertificateName, DatabaseUrl, DomainName, Listen, LogLevel, Network, PublicUrl, RegistryName,
+    WebOrigin,
 };
 use super::sources::Values;
 use super::storage_kinds::{AccessKey, Region, ServiceUrl, StorageUrl};
 use super::value::{Period, Setting, Size};
+use super::words::{LogFormat, QuotaTier};
 
 settings! {
     /// Where lazuli listens, where it keeps its data, and what it calls itself.

@@ -14,6 +14,7 @@ mod sources;
 mod storage_kinds;
 mod suggest;
 mod value;
+mod words;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -21,9 +22,10 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use key::{Key, Mark};
 pub(crate) use keys::{KEYS, Log, SECTIONS, Settings};
-pub(crate) use kinds::{CertificateName, DatabaseUrl, LogFormat, QuotaTier, is_host_name};
+pub(crate) use kinds::{CertificateName, DatabaseUrl, is_host_name};
 pub(crate) use reference::markdown;
 pub(crate) use storage_kinds::StorageUrl;
+pub(crate) use words::{LogFormat, QuotaTier};
 
 use sources::{CONFIG_VARIABLE, Origin, Problem, Values};
 
