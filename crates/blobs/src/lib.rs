@@ -24,6 +24,8 @@ mod memory;
 mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod suite;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use bucket::{
     Access, BlobObject, Bucket, BucketOptions, BucketStore, BucketUrl, ConnectError, Patience,

@@ -40,6 +40,34 @@ use crate::{
     UploadWriter,
 };
 
+/// See [`crate::testing`].
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod testing {
+    use bytes::Bytes;
+
+    use super::state::Unfinished;
+
+    /// What a bucket holds of an unfinished upload.
+    #[derive(Debug, PartialEq, Eq)]
+    pub struct StoredUpload(Unfinished);
+
+    impl StoredUpload {
+        pub(crate) fn read(text: &Bytes) -> Option<Self> {
+            Unfinished::read(text).ok().map(Self)
+        }
+
+        /// As it is stored.
+        pub fn write(&self) -> Bytes {
+            self.0.write()
+        }
+
+        /// Bytes of the upload that are in parts, and all of them.
+        pub fn sizes(&self) -> (u64, u64) {
+            (self.0.base(), self.0.size())
+        }
+    }
+}
+
 /// What memory is counted in, in bytes.
 const UNIT: usize = 64 << 10;
 

@@ -187,7 +187,13 @@ impl Writer {
                 ..Unfinished::default()
             };
             let path = self.core.layout.state(upload, 0);
-            self.core.bucket.put(&path, vec![begun.write()]).await?;
+            let noting = self.core.bucket.put(&path, vec![begun.write()]).await;
+            if let (Err(error), true) = (noting, is_new) {
+                // Nobody would find it.
+                let data = self.core.layout.data(upload);
+                let _ = self.core.bucket.abort(&data, &multipart).await;
+                return Err(error);
+            }
             self.noted = Some(Instant::now());
             if !self.state.kept.contains(&0) {
                 self.state.kept.push(0);
