@@ -9,9 +9,9 @@ mod blobs;
 mod finding;
 mod log;
 mod manifests;
-mod repair;
-mod sql;
-mod store;
+pub(crate) mod repair;
+pub(crate) mod sql;
+pub(crate) mod store;
 
 use lazuli_identity::RegistryId;
 

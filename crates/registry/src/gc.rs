@@ -33,7 +33,7 @@ pub use status::{Amount, Run, Status};
 use janitor::Janitor;
 
 /// The name of the lease.
-const LEASE: &str = "gc";
+pub(crate) const LEASE: &str = "gc";
 
 /// A moment in a run at which others may act before it goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,7 +22,8 @@ impl Found {
                 Location::parse(&location)
                     .map_err(|_| crate::Error::Internal("a stored location cannot be read"))?,
             ),
-            (None, None) => return Err(crate::Error::Damaged),
+            // Its bytes were damaged and put aside.
+            (None, None) => return Err(crate::Error::BlobUnknown),
         };
         Ok(StoredBlob::new(
             digest,
@@ -65,6 +66,30 @@ pub(crate) fn place(
         "SELECT size, location FROM blobs WHERE registry_id = ?1 AND digest = ?2",
         &[registry.into(), digest.into()],
         |row| Ok((row.get_i64(0)?, row.get_string_opt(1)?)),
+    )
+}
+
+/// Where the bytes of a blob's row are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Inline,
+    At(String),
+    /// They were damaged and put aside.
+    Nowhere,
+}
+
+pub(crate) fn kept(tx: &mut Tx<'_>, registry: i64, digest: &[u8]) -> Result<Option<Kept>, Error> {
+    tx.query_one(
+        "SELECT location, CAST(CASE WHEN content IS NULL THEN 0 ELSE 1 END AS {i64}) FROM blobs \
+         WHERE registry_id = ?1 AND digest = ?2",
+        &[registry.into(), digest.into()],
+        |row| {
+            Ok(match row.get_string_opt(0)? {
+                Some(location) => Kept::At(location),
+                None if row.get_bool(1)? => Kept::Inline,
+                None => Kept::Nowhere,
+            })
+        },
     )
 }
 

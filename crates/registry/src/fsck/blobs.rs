@@ -78,6 +78,8 @@ impl Checker<'_> {
                 }
                 _ => Ok(Some(Damage::NoPlace)),
             },
+            // The scrub put damaged bytes aside.
+            (None, None) => Ok(Some(Damage::Missing)),
             _ => Ok(Some(Damage::NoPlace)),
         }
     }

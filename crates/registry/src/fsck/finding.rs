@@ -50,6 +50,8 @@ pub enum Damage {
         /// What they hash to.
         found: Digest,
     },
+    /// It is there and cannot be read.
+    Unreadable,
     /// The row does not say where it is, or names a place of another digest.
     NoPlace,
 }
@@ -60,6 +62,7 @@ impl fmt::Display for Damage {
             Self::Missing => f.write_str("its bytes are missing"),
             Self::Length { found } => write!(f, "it has {found} bytes, not those on record"),
             Self::Digest { found } => write!(f, "its bytes have the digest {found}"),
+            Self::Unreadable => f.write_str("its bytes cannot be read"),
             Self::NoPlace => f.write_str("its row names no place where it could be"),
         }
     }

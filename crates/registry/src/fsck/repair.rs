@@ -34,13 +34,14 @@ pub(super) async fn repair(registry: &Registry, finding: &Finding) -> Result<boo
         .await
 }
 
-struct Context {
+/// What the changes of a repair need besides the transaction.
+pub(crate) struct Context {
     registry: Registry,
     now: i64,
 }
 
 impl Context {
-    fn new(registry: &Registry) -> Self {
+    pub(crate) fn new(registry: &Registry) -> Self {
         Self {
             registry: registry.clone(),
             now: registry.now(),
@@ -102,7 +103,7 @@ impl Context {
     }
 
     /// Keeps damaged bytes where nothing serves or removes them.
-    fn put_aside(&self, tx: &mut Tx<'_>, blob: &sql::Blob, reason: &str) -> Result<()> {
+    pub(crate) fn put_aside(&self, tx: &mut Tx<'_>, blob: &sql::Blob, reason: &str) -> Result<()> {
         let place = (blob.location.as_deref(), blob.content.as_deref());
         self.quarantine(tx, blob.registry, &blob.digest, place, reason)
     }
@@ -176,7 +177,8 @@ impl Context {
         Ok(true)
     }
 
-    fn forget_manifest(
+    /// Puts a manifest's bytes aside and forgets it, with the tags that name it.
+    pub(crate) fn forget_manifest(
         &self,
         tx: &mut Tx<'_>,
         place: &Place,

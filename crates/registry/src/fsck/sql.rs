@@ -15,14 +15,14 @@ pub(super) use dangling::{
 };
 
 #[derive(Debug, Clone)]
-pub(super) struct Blob {
-    pub(super) registry: i64,
-    pub(super) digest: Digest,
-    pub(super) size: u64,
-    pub(super) location: Option<String>,
-    pub(super) content: Option<Vec<u8>>,
-    pub(super) is_condemned: bool,
-    pub(super) is_held: bool,
+pub(crate) struct Blob {
+    pub(crate) registry: i64,
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+    pub(crate) location: Option<String>,
+    pub(crate) content: Option<Vec<u8>>,
+    pub(crate) is_condemned: bool,
+    pub(crate) is_held: bool,
 }
 
 #[derive(Debug)]
@@ -40,16 +40,16 @@ pub(super) struct Link {
 }
 
 #[derive(Debug)]
-pub(super) struct Manifest {
-    pub(super) place: Place,
-    pub(super) digest: Digest,
-    pub(super) media_type: String,
-    pub(super) artifact_type: Option<String>,
-    pub(super) subject: Option<Digest>,
-    pub(super) size: u64,
-    pub(super) body: Vec<u8>,
-    pub(super) references: BTreeSet<(Digest, i64)>,
-    pub(super) has_dot: bool,
+pub(crate) struct Manifest {
+    pub(crate) place: Place,
+    pub(crate) digest: Digest,
+    pub(crate) media_type: String,
+    pub(crate) artifact_type: Option<String>,
+    pub(crate) subject: Option<Digest>,
+    pub(crate) size: u64,
+    pub(crate) body: Vec<u8>,
+    pub(crate) references: BTreeSet<(Digest, i64)>,
+    pub(crate) has_dot: bool,
 }
 
 #[derive(Debug)]
@@ -111,7 +111,7 @@ fn read_blob(row: &Row<'_>) -> Result<Blob, Error> {
     })
 }
 
-pub(super) fn blob(tx: &mut Tx<'_>, registry: i64, digest: &Digest) -> Result<Option<Blob>, Error> {
+pub(crate) fn blob(tx: &mut Tx<'_>, registry: i64, digest: &Digest) -> Result<Option<Blob>, Error> {
     tx.query_one(
         BLOB,
         &[registry.into(), (&digest.to_bytes()).into()],
@@ -204,7 +204,7 @@ pub(super) fn manifest_keys(
 }
 
 /// A manifest of a repository that has a row, with what is recorded of it.
-pub(super) fn manifest(
+pub(crate) fn manifest(
     tx: &mut Tx<'_>,
     repository: i64,
     key: &Digest,

@@ -104,7 +104,11 @@ impl Checker<'_> {
     }
 }
 
-async fn unknown(registry: &Registry, mut entries: Vec<BlobEntry>) -> Result<Vec<BlobEntry>> {
+/// Those of the files that no row knows.
+pub(crate) async fn unknown(
+    registry: &Registry,
+    mut entries: Vec<BlobEntry>,
+) -> Result<Vec<BlobEntry>> {
     let names: Vec<_> = entries
         .iter()
         .map(|entry| (entry.location.clone(), entry.digest))
@@ -135,7 +139,7 @@ fn is_made_of(file: &BlobEntry, upload: UploadId) -> bool {
 }
 
 /// The registry a location belongs to: its first part.
-pub(super) fn registry_of(location: &Location) -> Option<i64> {
+pub(crate) fn registry_of(location: &Location) -> Option<i64> {
     location.as_str().split('/').next()?.parse().ok()
 }
 
@@ -166,7 +170,7 @@ pub(super) async fn inspect(
         // A sector that cannot be read is damage like any other.
         Err(error) => {
             tracing::error!(%location, %error, "a blob cannot be read");
-            Ok(Some(Damage::Missing))
+            Ok(Some(Damage::Unreadable))
         }
     }
 }

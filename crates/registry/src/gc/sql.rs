@@ -322,7 +322,7 @@ pub(super) fn last_run(tx: &mut Tx<'_>) -> Result<Option<Run>, Error> {
     )
 }
 
-pub(super) fn is_lease_held(tx: &mut Tx<'_>, name: &str, now: i64) -> Result<bool, Error> {
+pub(crate) fn is_lease_held(tx: &mut Tx<'_>, name: &str, now: i64) -> Result<bool, Error> {
     let found = tx.query_one(
         "SELECT 1 FROM leases WHERE name = ?1 AND expires_at > ?2",
         &[name.into(), now.into()],

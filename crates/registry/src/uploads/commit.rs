@@ -6,6 +6,7 @@ use lazuli_wire::oci::{Digest, RepositoryName};
 
 use super::receive::{Content, lost_bytes};
 use super::{Loaded, sql};
+use crate::blobs::sql::Kept;
 use crate::cache::Change;
 use crate::sessions::FRESH_US;
 use crate::{Error, Registry, Result, blobs, repositories};
@@ -29,8 +30,8 @@ pub(super) struct Arrived {
 enum Outcome {
     /// The blob is new, and where this upload put it.
     Stored,
-    /// The registry had the blob already, in this place (`None`: in the database).
-    Present(Option<String>),
+    /// The registry had the blob already.
+    Present(Kept),
 }
 
 impl Registry {
@@ -113,8 +114,8 @@ impl Registry {
                 )
             },
         );
-        if let Outcome::Present(Some(location)) = link.await?
-            && !self.is_whole(&location, bytes.len() as u64, digest).await
+        if let Outcome::Present(kept) = link.await?
+            && !self.is_whole(&kept, bytes.len() as u64, digest).await
         {
             self.heal(owner, digest, None, Some(bytes)).await?;
         }
@@ -133,14 +134,11 @@ impl Registry {
         let present = self
             .inner
             .db
-            .read(move |tx| {
-                blobs::sql::place(tx, registry, &digest.to_bytes()).map_err(Error::from)
-            })
+            .read(move |tx| blobs::sql::kept(tx, registry, &digest.to_bytes()).map_err(Error::from))
             .await?;
         let is_present = match &present {
             None => false,
-            Some((_, None)) => true,
-            Some((_, Some(location))) => self.is_whole(location, size, digest).await,
+            Some(kept) => self.is_whole(kept, size, digest).await,
         };
         if is_present {
             let unknown =
@@ -188,8 +186,8 @@ impl Registry {
         }
         match outcome? {
             Outcome::Stored => Ok(()),
-            Outcome::Present(Some(other)) if other == text => Ok(()),
-            Outcome::Present(Some(other)) if !self.is_whole(&other, size, digest).await => {
+            Outcome::Present(Kept::At(other)) if other == text => Ok(()),
+            Outcome::Present(kept) if !self.is_whole(&kept, size, digest).await => {
                 self.heal(owner, digest, Some(text), None).await
             }
             // Somebody pushed the same blob meanwhile: theirs stays.
@@ -221,9 +219,8 @@ impl Registry {
                         inner.log.unique_number()
                     })?;
                 let outcome = if blobs::sql::affirm(tx, registry, &key, until)? {
-                    Outcome::Present(
-                        blobs::sql::place(tx, registry, &key)?.and_then(|(_, location)| location),
-                    )
+                    let kept = blobs::sql::kept(tx, registry, &key)?;
+                    Outcome::Present(kept.unwrap_or(Kept::Nowhere))
                 } else {
                     insert(tx, registry, &key, now, until)?;
                     Outcome::Stored
@@ -238,7 +235,12 @@ impl Registry {
     }
 
     /// Whether the stored bytes still hash to their digest: who pushes a blob again gets it healed, and pays for the look.
-    async fn is_whole(&self, location: &str, size: u64, digest: Digest) -> bool {
+    async fn is_whole(&self, kept: &Kept, size: u64, digest: Digest) -> bool {
+        let location = match kept {
+            Kept::Inline => return true,
+            Kept::Nowhere => return false,
+            Kept::At(location) => location,
+        };
         let Ok(location) = Location::parse(location) else {
             return false;
         };
