@@ -24,6 +24,8 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("radosgw", &["radosgw"]),
     ("nodejs", &["node"]),
     ("npm", &["npm"]),
+    // What `lazuli import-from` is tried on.
+    ("docker-registry", &["docker-registry"]),
 ];
 
 /// Installs what is missing and reports what cannot be.
