@@ -3,18 +3,20 @@
     check.py chart CHART VALUES RENDERED KUBERNETES-VERSION LAZULI
     check.py compose CONFIG-AS-JSON LAZULI
     check.py metrics CHART METRICS-TEXT RULES-FILE-TO-WRITE
-    check.py proxy URL PUBLIC-URL PASSWORD
+    check.py proxy URL PASSWORD SERVER-LOG
 
 The first thing that is wrong ends it with exit code 1 and a sentence.
 """
 
 import base64
 import hashlib
+import ipaddress
 import json
 import os
 import re
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 
@@ -214,7 +216,8 @@ def check_references(objects, workload, values):
 
 
 def check_compose(config_file, lazuli):
-    services = json.loads(read(config_file))["services"]
+    config = json.loads(read(config_file))
+    services = config["services"]
     nodes = {name: service for name, service in services.items() if name.startswith("node")}
     expect(len(nodes) == 3, f"nodes: {sorted(nodes)}")
     first = nodes["node1"]["environment"]
@@ -223,6 +226,10 @@ def check_compose(config_file, lazuli):
         expect(node["read_only"] and node["cap_drop"] == ["ALL"], f"{name} has rights")
         expect("volumes" not in node, f"{name} keeps something")
     judge(lazuli, {key: str(value) for key, value in first.items()})
+    subnet = ipaddress.ip_network(config["networks"]["default"]["ipam"]["config"][0]["subnet"])
+    fixed = [service["networks"]["default"] for service in services.values()]
+    addresses = [ipaddress.ip_address(network["ipv4_address"]) for network in fixed if network]
+    expect(len(set(addresses)) == 4 and all(address in subnet for address in addresses), f"addresses: {addresses}")
     trusted = first["LAZULI_TRUSTED_PROXIES"]
     proxy = services["proxy"]
     expect(proxy["networks"]["default"]["ipv4_address"] == trusted, f"nodes trust {trusted}, the proxy is elsewhere")
@@ -270,9 +277,10 @@ def check_metrics(chart, metrics_file, rules_file):
 # ---- the proxy
 
 
-def check_proxy(url, public_url, password):
-    """A large blob goes through in one stream both ways, challenges name the public address, metrics stay inside."""
+def check_proxy(url, password, log):
+    """A large blob goes through in one stream both ways, metrics stay inside, and what clients forge is not believed."""
     basic = base64.b64encode(f"lazuli:{password}".encode()).decode()
+    forged = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "forged.example.com"}
 
     def ask(method, path, body=None, signed_in=True, headers=None):
         target = path if path.startswith("http") else url + path
@@ -285,9 +293,14 @@ def check_proxy(url, public_url, password):
         except urllib.error.HTTPError as error:
             return error.code, error.headers, error.read()
 
-    status, headers, _ = ask("GET", "/v2/", signed_in=False)
+    status, headers, _ = ask("GET", "/v2/", signed_in=False, headers=forged)
     challenge = headers["WWW-Authenticate"] or ""
-    expect(status == 401 and f'realm="{public_url}/oauth2/token"' in challenge, f"{status} {challenge}")
+    expect(status == 401 and f'realm="{url}/oauth2/token"' in challenge, f"{status} {challenge}")
+    deadline = time.monotonic() + 10
+    while "path=/v2/" not in read(log):
+        expect(time.monotonic() < deadline, f"the request is not in the log: {read(log)}")
+        time.sleep(0.05)
+    expect(forged["X-Forwarded-For"] not in read(log), "a forged address is believed")
     expect(ask("GET", "/metrics")[0] == 404, "/metrics can be read through the proxy")
     expect(ask("GET", "/readyz")[0] == 200, "/readyz cannot be read through the proxy")
     content = os.urandom(1 << 20) * 24
@@ -295,7 +308,6 @@ def check_proxy(url, public_url, password):
     status, headers, _ = ask("POST", "/v2/through/proxy/blobs/uploads/", body=b"")
     expect(status == 202, f"POST: {status}")
     location = headers["Location"]
-    location = location.replace(public_url, url) if location.startswith("http") else location
     kind = {"Content-Type": "application/octet-stream"}
     status, _, body = ask("PUT", f"{location}{'&' if '?' in location else '?'}digest={digest}", body=content, headers=kind)
     expect(status == 201, f"PUT: {status} {body[:300]}")

@@ -8,6 +8,7 @@ mod clients;
 mod crash;
 mod daemon;
 mod deny;
+mod deploy;
 mod docs;
 mod engines;
 mod exec;
@@ -33,6 +34,7 @@ The project's own commands.
     cargo xtask clients [NAME]...        real clients against the release binary; --list shows them,
                                          --binary PATH takes another one
     cargo xtask crash [--rounds N]...    kills the server under load and looks what is left; --help shows its flags
+    cargo xtask deploy [--binary PATH]   what deploy/ holds, with the release binary or another one
     cargo xtask docs                     writes the generated documents
     cargo xtask deny [CHECK]...          cargo-deny with deny.toml, if cargo-deny is installed
 
@@ -68,6 +70,7 @@ fn dispatch(args: &[String]) -> Result<bool> {
         }
         "clients" => clients_command(rest),
         "crash" => Ok(crash::run(rest)),
+        "deploy" => deploy_command(rest),
         "docs" => {
             no_arguments(rest)?;
             docs::write().map(|()| true)
@@ -113,6 +116,19 @@ fn clients_command(args: &[String]) -> Result<bool> {
         None => return Ok(results.summary()),
     };
     clients::run_all(&binary, &names, &mut results)?;
+    Ok(results.summary())
+}
+
+fn deploy_command(args: &[String]) -> Result<bool> {
+    let mut results = Results::new();
+    match args {
+        [] => deploy::part(&mut results),
+        [flag, path] if flag == "--binary" => {
+            let binary = std::fs::canonicalize(path).with_context(|| path.clone())?;
+            deploy::with(&binary, &mut results);
+        }
+        _ => bail!("usage: cargo xtask deploy [--binary PATH]"),
+    }
     Ok(results.summary())
 }
 

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::clients;
 use crate::crash;
+use crate::deploy;
 use crate::engines;
 use crate::exec::Cmd;
 use crate::leftovers;
@@ -63,6 +64,11 @@ const PARTS: &[Part] = &[
         name: "crash",
         what: "the release binary killed under load, a few times",
         run: crash::part,
+    },
+    Part {
+        name: "deploy",
+        what: "chart, compose file, unit, alerts and proxy with the release binary",
+        run: deploy::part,
     },
     Part {
         name: "clients",
