@@ -62,7 +62,7 @@ impl Options {
             period,
             rate,
             lease: Duration::from_mins(1),
-            poll: Duration::from_secs(10),
+            poll: Duration::from_secs(5),
         }
     }
 

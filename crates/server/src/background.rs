@@ -9,6 +9,7 @@ use lazuli_identity::Identity;
 use lazuli_registry::Registry;
 use lazuli_registry::gc::Gc;
 use lazuli_registry::operations::sequencer::{self, Sequencer};
+use lazuli_registry::scrub::Scrub;
 use tokio::task::JoinSet;
 
 use crate::config::Settings;
@@ -33,6 +34,7 @@ impl Background {
         registry: &Registry,
         identity: &Identity,
         gc: &Gc,
+        scrub: &Scrub,
         clock: &Arc<dyn Clock>,
     ) -> Self {
         let mut work = Self(JoinSet::new());
@@ -62,6 +64,12 @@ impl Background {
                 async move { gc.run().await }
             });
         }
+        // Switched off, it still does what is asked for.
+        let scrub = scrub.clone();
+        work.keep("scrub", move || {
+            let scrub = scrub.clone();
+            async move { scrub.run().await }
+        });
         work
     }
 

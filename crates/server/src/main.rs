@@ -12,6 +12,7 @@ mod logging;
 mod master_key;
 mod notify;
 mod process;
+mod scrubbing;
 mod serve;
 mod storage;
 mod wire_up;
@@ -66,6 +67,8 @@ async fn command(names: &[&str], matches: &ArgMatches, given: &Given) -> anyhow:
         ["gc", "status"] => commands::gc::status(given).await,
         ["fsck"] => commands::fsck::run(matches, given).await,
         ["gc", "run"] => commands::gc::run(given).await,
+        ["scrub", "status"] => commands::scrub::status(given).await,
+        ["scrub", "run"] => commands::scrub::run(matches, given).await,
         other => anyhow::bail!("unknown command: {}", other.join(" ")),
     }
 }
@@ -89,7 +92,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             Some(data_folder::FolderError::InUse { .. })
         ) {
             Some(exit::IN_USE)
-        } else if cause.is::<commands::fsck::Unsound>() {
+        } else if cause.is::<commands::fsck::Unsound>() || cause.is::<commands::scrub::Damaged>() {
             Some(exit::DAMAGED)
         } else {
             None

@@ -11,6 +11,7 @@ use lazuli_db::clock::Clock;
 use lazuli_identity::{FirstStart, Identity, RegistryId};
 use lazuli_registry::Registry;
 use lazuli_registry::gc::Gc;
+use lazuli_registry::scrub::Scrub;
 use lazuli_wire::token::Secret;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -23,7 +24,7 @@ use crate::data_folder::{DataFolder, Held, write_private};
 use crate::https::Certificate;
 use crate::logging::Logging;
 use crate::process::{Request, Signals, raise_file_limit};
-use crate::{master_key, notify, wire_up};
+use crate::{master_key, notify, scrubbing, wire_up};
 
 /// How often a made certificate is looked at while the server runs.
 const CERTIFICATE_CHECK: Duration = Duration::from_hours(12);
@@ -57,6 +58,7 @@ struct Server {
     registry: Registry,
     identity: Identity,
     gc: Gc,
+    scrub: Scrub,
     api: Arc<Api>,
     listeners: Listeners,
     https: Option<(Certificate, Tls)>,
@@ -110,7 +112,9 @@ impl Server {
         let registry =
             wire_up::open_registry(settings, folder.path(), &db, &clock, &master_key).await?;
         let gc = Gc::open(&registry, wire_up::gc_options(settings)).await?;
-        let api = Arc::new(wire_up::open_api(settings, &registry, &identity, &clock).await?);
+        let scrub = Scrub::open(&registry, scrubbing::options(settings)).await?;
+        let api = wire_up::open_api(settings, &registry, &identity, &clock).await?;
+        let api = Arc::new(api.with_collector(scrubbing::collector(&scrub)));
         let banner = Banner {
             http: addresses.0,
             https: addresses.1,
@@ -136,6 +140,7 @@ impl Server {
             registry,
             identity,
             gc,
+            scrub,
             api,
             listeners,
             https,
@@ -154,6 +159,7 @@ impl Server {
             &self.registry,
             &self.identity,
             &self.gc,
+            &self.scrub,
             &self.clock,
         );
         let (stop, stopped) = oneshot::channel::<()>();
@@ -259,6 +265,10 @@ impl Server {
             .flush(&db, &*self.clock)
             .await
             .context("counted transfers were lost")?;
+        // At worst it reads half a minute's bytes again.
+        if let Err(error) = self.scrub.close().await {
+            tracing::warn!(%error, "how far the scrub is could not be written down");
+        }
         self.gc
             .close()
             .await

@@ -14,8 +14,9 @@ use super::{Halt, Inner, Pass, sql};
 use crate::Result;
 use crate::leases::Lease;
 
-/// How often a pass under way is written down.
+/// How often a pass under way is written down; one that was asked for is being watched.
 const SAVE: Duration = Duration::from_secs(30);
+const SAVE_ASKED: Duration = Duration::from_secs(5);
 
 /// A pass in the hands of this process.
 pub(super) struct Work {
@@ -69,7 +70,12 @@ impl Work {
             spent += self.next_item(worker, inner).await?;
         }
         charge(worker, inner, spent);
-        if inner.registry.inner.clock.monotonic() >= self.saved_at + SAVE {
+        let save = if self.pass.is_asked_for {
+            SAVE_ASKED
+        } else {
+            SAVE
+        };
+        if inner.registry.inner.clock.monotonic() >= self.saved_at + save {
             self.save(inner).await?;
         }
         Ok(true)

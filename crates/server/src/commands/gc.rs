@@ -153,12 +153,12 @@ fn describe_amount(amount: Amount) -> String {
 }
 
 /// Microseconds since the Unix epoch as RFC 3339.
-fn time(us: i64) -> String {
+pub(super) fn time(us: i64) -> String {
     jiff::Timestamp::from_second(us.div_euclid(1_000_000))
         .map_or_else(|_| us.to_string(), |time| time.to_string())
 }
 
-fn bytes(count: u64) -> String {
+pub(super) fn bytes(count: u64) -> String {
     let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
     match units.iter().find(|(shift, _)| count >> shift > 0) {
         Some((shift, unit)) => format!("{:.1} {unit}", count as f64 / (1_u64 << shift) as f64),

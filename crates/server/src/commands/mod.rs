@@ -5,6 +5,7 @@ pub(crate) mod backup;
 pub(crate) mod config;
 pub(crate) mod fsck;
 pub(crate) mod gc;
+pub(crate) mod scrub;
 
 use clap::Command;
 
@@ -14,6 +15,7 @@ pub(crate) fn declared() -> Vec<Command> {
         admin::command(),
         gc::command(),
         fsck::command(),
+        scrub::command(),
         backup::command(),
         backup::restore_command(),
     ]

@@ -163,6 +163,16 @@ settings! {
         interval: Period = "1m" in "1s" ..= "7d";
     }
 
+    /// The scrub: what reads every stored byte again, in the background, and finds what a disk altered or lost.
+    scrub "scrub." Scrub {
+        /// Whether it runs by itself. `lazuli scrub run` works in any case.
+        enabled: bool = "true";
+        /// In this time every byte is read once, at an even pace.
+        period: Period = "30d" in "1h" ..= "3650d";
+        /// Most bytes read in a second. Too few for the period make a pass take longer.
+        rate: Size = "32MiB" in "64KiB" ..= "64GiB";
+    }
+
     /// Deletion.
     delete "delete." Delete {
         /// Whether tags, manifests and blobs can be deleted; if not, DELETE is answered with 405.

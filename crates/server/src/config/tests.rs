@@ -35,6 +35,8 @@ fn samples(key: &Key) -> [&'static str; 3] {
         "storage.signed_url_lifetime" => ["2m", "3m", "4m"],
         "database.url" => ["postgres://a/x", "postgres://b/x", "postgres://c/x"],
         "tokens.key_lifetime" => ["2d", "3d", "4d"],
+        "scrub.period" => ["2h", "3h", "4h"],
+        "scrub.rate" => ["1MiB", "2MiB", "3MiB"],
         "log.level" => ["warn", "debug", "trace"],
         "metrics.access" => ["everyone", "off", "everyone"],
         "quotas.tier" => ["standard", "premium", "standard"],

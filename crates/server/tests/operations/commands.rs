@@ -7,7 +7,7 @@ use lazuli_testkit::server::{PASSWORD, Server, basic};
 
 use crate::support::{push, start, text};
 
-fn run(server: &Server, arguments: &[&str]) -> Output {
+pub(crate) fn run(server: &Server, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lazuli"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("LAZULI_") {
@@ -128,7 +128,7 @@ fn damage_is_found_by_fsck_and_told_by_its_exit_code() {
     );
 }
 
-fn find_files(folder: &std::path::Path, size: u64, found: &mut Vec<std::path::PathBuf>) {
+pub(crate) fn find_files(folder: &std::path::Path, size: u64, found: &mut Vec<std::path::PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
         let metadata = entry.metadata().unwrap();

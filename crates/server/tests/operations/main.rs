@@ -9,5 +9,6 @@
 mod commands;
 mod log;
 mod metrics;
+mod scrub;
 mod stopping;
 mod support;
