@@ -20,10 +20,10 @@ pub(crate) const OCTETS: (&str, &str) = ("Content-Type", "application/octet-stre
 pub(crate) fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {
-        Server::start(
-            env!("CARGO_BIN_EXE_lazuli"),
-            &[("LAZULI_LOG_ACCESS", "false")],
-        )
+        let store = crate::store::environment();
+        let mut environment: Vec<_> = store.iter().map(|(k, v)| (*k, v.as_str())).collect();
+        environment.push(("LAZULI_LOG_ACCESS", "false"));
+        Server::start(env!("CARGO_BIN_EXE_lazuli"), &environment)
     })
 }
 

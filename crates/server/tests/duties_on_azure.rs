@@ -1,0 +1,32 @@
+//! The duties once more, with blobs in a container of Azurite. While bytes go through the server nothing else changes: every duty holds
+//! as it does on a disk. What redirects change is in `object_store/redirects.rs`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "duties/discovery.rs"]
+mod discovery;
+#[path = "duties/general.rs"]
+mod general;
+#[path = "duties/management.rs"]
+mod management;
+#[path = "duties/manifests.rs"]
+mod manifests;
+#[path = "duties/pull.rs"]
+mod pull;
+#[path = "duties/sessions.rs"]
+mod sessions;
+#[path = "object_store/stores.rs"]
+mod stores;
+#[path = "duties/support.rs"]
+mod support;
+#[path = "duties/uploads.rs"]
+mod uploads;
+
+mod store {
+    /// Without the engine, which was said, the duties run on the disk.
+    pub(crate) fn environment() -> Vec<(&'static str, String)> {
+        crate::stores::azure().map_or_else(Vec::new, |store| {
+            let streaming = ("LAZULI_STORAGE_REDIRECT", "false".to_owned());
+            store.environment.into_iter().chain([streaming]).collect()
+        })
+    }
+}
