@@ -79,6 +79,22 @@ impl Results {
         self.add(group, name, outcome, start.elapsed().as_secs_f64())
     }
 
+    /// As [`case`](Self::case), for one that finds out by itself that it cannot run here, and says why.
+    pub(crate) fn case_if_possible(
+        &mut self,
+        group: &str,
+        name: &str,
+        run: impl FnOnce() -> Result<Option<&'static str>>,
+    ) -> bool {
+        let start = Instant::now();
+        let outcome = match run() {
+            Ok(None) => Outcome::Passed,
+            Ok(Some(why)) => Outcome::NotRun(why.to_owned()),
+            Err(error) => Outcome::Failed(format!("{error:#}")),
+        };
+        self.add(group, name, outcome, start.elapsed().as_secs_f64())
+    }
+
     /// Keeps what another program counted.
     pub(crate) fn counted(&mut self, group: &str, passed: usize, failed: usize, seconds: f64) {
         self.add(group, "tests", Outcome::Counted { passed, failed }, seconds);

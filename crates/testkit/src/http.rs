@@ -64,6 +64,11 @@ impl Connection {
         })
     }
 
+    /// Waits at most so long for each piece of an answer.
+    pub fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        self.stream.get_ref().set_read_timeout(Some(patience))
+    }
+
     /// Sends a request with `Host` and, if there is a body or the method wants one, `Content-Length`; reads the answer.
     pub fn send(
         &mut self,

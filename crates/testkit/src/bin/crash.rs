@@ -8,10 +8,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use lazuli_testkit::crash::damage::Damage;
+use lazuli_testkit::crash::group::engines::{DatabaseKind, StorageKind};
+use lazuli_testkit::crash::group::fault::Kind;
+use lazuli_testkit::crash::group::{self, Plant};
 use lazuli_testkit::crash::{Options, Report, run};
 
 const USAGE: &str = "\
 usage: crash --binary PATH [--rounds N] [--seed N] [--longest SECONDS] [--folder PATH] [--damage KIND]
+             [--nodes N] [--database KIND] [--storage KIND] [--faults KIND,...] [--plant KIND]
 
 Kills a server at random moments under load, restarts it, and compares what it serves with what it acknowledged.
 
@@ -21,11 +25,26 @@ Kills a server at random moments under load, restarts it, and compares what it s
   --longest SECONDS  the longest load before a kill (2)
   --folder PATH      where the data goes, in a new folder `data`; it is kept. Otherwise it is kept if the test fails
   --damage KIND      after the last kill does damage that the check has to find: remove-blob, cut-blob, flip-bit,
-                     old-database, remove-uploads";
+                     old-database, remove-uploads
+
+A group, on private engines; then other things happen too, and clients are spread over the nodes:
+
+  --nodes N          how many nodes (1)
+  --database KIND    sqlite (default), or postgres: a server with a synchronous standby
+  --storage KIND     disk (default), s3: a Ceph RGW, or azure: an Azurite
+  --faults KIND,...  only these: kill-node, kill-two, kill-all, kill-database, fail-over, kill-store,
+                     database-network, store-network, sleep
+  --plant KIND       breaks a promise, which the check has to find: stale-nodes, lost-fail-over, remove-object
+
+Exit code 3: an engine is missing, and nothing was run.";
+
+/// The exit code when an engine is missing.
+const NOT_RUN: u8 = 3;
 
 fn main() -> ExitCode {
     match parse().and_then(crash) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(NOT_RUN),
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -34,8 +53,15 @@ fn main() -> ExitCode {
 }
 
 /// The options, and the temporary folder unless another was given.
-fn parse() -> Result<(Options, Option<tempfile::TempDir>)> {
-    let mut options = Options::new(PathBuf::new(), PathBuf::new(), fresh_seed());
+fn parse() -> Result<(group::Options, Option<tempfile::TempDir>)> {
+    let mut group = group::Options {
+        crash: Options::new(PathBuf::new(), PathBuf::new(), fresh_seed()),
+        nodes: 1,
+        database: DatabaseKind::Sqlite,
+        storage: StorageKind::Disk,
+        only: Vec::new(),
+        plant: None,
+    };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         if matches!(name.as_str(), "--help" | "-h") {
@@ -44,7 +70,29 @@ fn parse() -> Result<(Options, Option<tempfile::TempDir>)> {
         let value = arguments
             .next()
             .with_context(|| format!("{name} needs a value\n\n{USAGE}"))?;
+        let options = &mut group.crash;
         match name.as_str() {
+            "--nodes" => group.nodes = value.parse().context("--nodes")?,
+            "--database" => {
+                group.database = match value.as_str() {
+                    "sqlite" => DatabaseKind::Sqlite,
+                    "postgres" => DatabaseKind::Postgres,
+                    _ => bail!("no such database: {value}"),
+                }
+            }
+            "--storage" => {
+                group.storage = match value.as_str() {
+                    "disk" => StorageKind::Disk,
+                    "s3" => StorageKind::S3,
+                    "azure" => StorageKind::Azure,
+                    _ => bail!("no such storage: {value}"),
+                }
+            }
+            "--faults" => {
+                let kinds = value.split(',').map(Kind::parse);
+                group.only = kinds.collect::<Option<_>>().context("no such fault")?;
+            }
+            "--plant" => group.plant = Some(Plant::parse(&value).context("no such plant")?),
             "--binary" => options.binary = std::fs::canonicalize(&value).context(value)?,
             "--rounds" => options.rounds = value.parse().context("--rounds")?,
             "--seed" => options.seed = value.parse().context("--seed")?,
@@ -59,19 +107,22 @@ fn parse() -> Result<(Options, Option<tempfile::TempDir>)> {
             other => bail!("unknown argument {other}\n\n{USAGE}"),
         }
     }
+    let options = &mut group.crash;
     if options.binary.as_os_str().is_empty() {
         bail!("--binary is missing\n\n{USAGE}");
     }
     if !options.folder.as_os_str().is_empty() {
         std::fs::create_dir_all(&options.folder)?;
-        return Ok((options, None));
+        return Ok((group, None));
     }
     let temporary = tempfile::Builder::new().prefix("lazuli-crash-").tempdir()?;
     options.folder = temporary.path().into();
-    Ok((options, Some(temporary)))
+    Ok((group, Some(temporary)))
 }
 
-fn crash((options, temporary): (Options, Option<tempfile::TempDir>)) -> Result<()> {
+/// Whether it was run.
+fn crash((group, temporary): (group::Options, Option<tempfile::TempDir>)) -> Result<bool> {
+    let options = &group.crash;
     let folder = options.folder.clone();
     println!(
         "seed {}, {} rounds, data in {}",
@@ -79,9 +130,16 @@ fn crash((options, temporary): (Options, Option<tempfile::TempDir>)) -> Result<(
         options.rounds,
         folder.display()
     );
-    let outcome = run(&options, &mut |line| println!("{line}"));
+    let mut progress = |line: &str| println!("{line}");
+    let outcome = if group.is_group() {
+        group::run(&group, &mut progress)
+    } else {
+        run(options, &mut progress).map(Some)
+    };
     if let Ok(report) = &outcome {
-        println!("{}", describe(&options, report));
+        if let Some(report) = report {
+            println!("{}", describe(options, report));
+        }
     } else {
         println!(
             "FAILED: seed {}; data and log are kept in {}",
@@ -90,7 +148,7 @@ fn crash((options, temporary): (Options, Option<tempfile::TempDir>)) -> Result<(
         );
         let _ = temporary.map(tempfile::TempDir::keep);
     }
-    outcome.map(drop)
+    outcome.map(|report| report.is_some())
 }
 
 fn describe(options: &Options, report: &Report) -> String {

@@ -33,7 +33,7 @@ impl Client<'_> {
         let mut repository = self.shared.ledger.with(name, std::mem::take);
         let found = self.look_at(name, &repository, is_thorough)?;
         self.compare(name, &repository, &found);
-        settle(&mut repository, &found);
+        settle(&mut repository, &found, self.shared.is_group);
         self.check_lists(name, &repository, &found)?;
         let is_listed = found.manifests.values().any(|is_there| *is_there);
         self.shared.ledger.with(name, |empty| *empty = repository);
@@ -233,7 +233,7 @@ fn link(response: &Response) -> Option<String> {
 }
 
 /// The ledger goes on from what is there. What is long gone is remembered by its digest only.
-fn settle(repository: &mut Repository, found: &Found) {
+fn settle(repository: &mut Repository, found: &Found, is_group: bool) {
     for (tag, digest) in &found.tags {
         if let Some(history) = repository.tags.get_mut(tag) {
             history.settle(*digest);
@@ -251,6 +251,14 @@ fn settle(repository: &mut Repository, found: &Found) {
     }
     for (digest, is_there) in &found.blobs {
         if let Some(blob) = repository.blobs.get_mut(digest) {
+            let was_there =
+                *blob.history.settled() || blob.history.writes_of(&true).next().is_some();
+            if *is_there || blob.history.writes_of(&false).next().is_some() {
+                blob.collected = None;
+            } else if is_group && was_there {
+                // Nobody deleted it.
+                blob.collected = Some(Instant::now());
+            }
             blob.history.settle(*is_there);
         }
     }

@@ -20,12 +20,17 @@ pub struct Fsck {
     pub summary: String,
 }
 
-/// Runs `lazuli fsck`.
+/// Runs `lazuli fsck`, with these settings.
 ///
 /// # Errors
 /// What it found, if it is not content.
-pub fn fsck(server: &Server, is_thorough: bool) -> Result<Fsck> {
+pub fn fsck(
+    server: &Server,
+    settings: &[(&'static str, String)],
+    is_thorough: bool,
+) -> Result<Fsck> {
     let mut command = server.command(&["fsck"]);
+    command.envs(settings.iter().map(|(name, value)| (name, value)));
     if is_thorough {
         command.arg("--verify");
     }
@@ -67,8 +72,8 @@ pub fn count_files(folder: &Path) -> Result<usize> {
     Ok(count)
 }
 
-/// How many blobs that are files some manifest needs.
-pub fn needed_files(ledger: &Ledger, inline_max: u64) -> usize {
+/// The blobs of more bytes than `inline_max` that some manifest needs.
+pub fn needed_blobs(ledger: &Ledger, inline_max: u64) -> BTreeSet<Digest> {
     let mut needed: BTreeSet<Digest> = BTreeSet::new();
     for name in ledger.repositories() {
         ledger.with(&name, |repository| {
@@ -82,5 +87,5 @@ pub fn needed_files(ledger: &Ledger, inline_max: u64) -> usize {
             }
         });
     }
-    needed.len()
+    needed
 }

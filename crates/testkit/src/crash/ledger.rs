@@ -8,6 +8,9 @@ use lazuli_wire::oci::Digest;
 
 use super::history::{History, Removal, Tick};
 
+/// How long nodes answer from memory at most, with some time to spare, after garbage collection took a blob.
+const REMEMBERED: Duration = Duration::from_secs(63);
+
 /// One change that a request asks for.
 #[derive(Debug, Clone)]
 pub enum Effect {
@@ -64,6 +67,8 @@ pub struct Blob {
     pub size: u64,
     /// Until when the server promised to keep it even if nothing names it.
     pub leased_until: Option<Instant>,
+    /// Since when it is known that garbage collection took it: another node of a group may answer from memory for a minute.
+    pub collected: Option<Instant>,
     /// Whether no manifest will ever name it, so that it may be deleted.
     pub is_alone: bool,
     /// Whether it is there.
@@ -159,7 +164,10 @@ impl Repository {
             return !present;
         };
         if present {
-            return blob.history.allows(&true, read, &[]);
+            let may_be_remembered = |collected| answered < collected + REMEMBERED;
+            return blob.history.allows(&true, read, &[])
+                || blob.collected.is_some_and(may_be_remembered)
+                    && blob.history.writes_of(&false).next().is_none();
         }
         if self.is_needed(digest, read) {
             return false;
@@ -181,6 +189,7 @@ impl Repository {
         self.blobs.entry(digest).or_insert_with(|| Blob {
             size,
             leased_until: None,
+            collected: None,
             is_alone,
             history: History::new(false),
         });

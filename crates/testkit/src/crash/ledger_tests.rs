@@ -115,3 +115,26 @@ fn a_blob_stays_while_a_manifest_names_it_or_its_lease_holds() {
     push(&ledger, "image", Outcome::Acknowledged);
     assert_eq!(allowed(after_lease), [true, false]);
 }
+
+#[test]
+fn a_collected_blob_may_be_remembered_for_a_while_and_a_deleted_one_may_not() {
+    let ledger = ledger();
+    let (layer, now) = (digest("image layer"), Instant::now());
+    let allowed = |at| {
+        ledger.with("r", |repository| {
+            [true, false].map(|present| repository.blob_allows(&layer, present, LATER, at))
+        })
+    };
+    ledger.with("r", |repository| {
+        repository.blobs.get_mut(&layer).unwrap().collected = Some(now);
+    });
+    assert_eq!(allowed(now), [true, true]);
+    assert_eq!(allowed(now + Duration::from_secs(100)), [false, true]);
+    sent(&ledger, &[Effect::Blob(layer, true)], Outcome::Acknowledged);
+    sent(
+        &ledger,
+        &[Effect::Blob(layer, false)],
+        Outcome::Acknowledged,
+    );
+    assert_eq!(allowed(now), [false, true]);
+}

@@ -1,7 +1,7 @@
 //! The load: what clients do until the server is killed.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lazuli_wire::oci::{Algorithm, Digest};
 use serde_json::Value;
@@ -56,9 +56,21 @@ const STEPS: [(u64, Step); 12] = [
 ];
 
 impl Client<'_> {
-    /// Works until the server is gone.
+    /// Works until the server is gone, or, in a group, until told to end.
     pub fn load(&mut self) {
-        while self.step().is_ok() {}
+        if !self.shared.is_group {
+            while self.step().is_ok() {}
+            return;
+        }
+        while !self.shared.is_over() {
+            let continued = match self.doubtful_session() {
+                Some(place) => self.take_up_session(place, false),
+                None => self.step(),
+            };
+            if continued.is_err() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
     }
 
     fn step(&mut self) -> Result<(), Stop> {
@@ -152,7 +164,7 @@ impl Client<'_> {
         let target = format!("/v2/{repository}/manifests/{tag}");
         let read = self.shared.ledger.tick();
         let effects = vec![Effect::Tag(tag.clone(), None)];
-        if self.delete("deleted tags", repository, effects, &target)? == 404 {
+        if self.delete("deleted tags", repository, &effects, &target)? == 404 {
             let allowed = self
                 .shared
                 .ledger
@@ -169,7 +181,7 @@ impl Client<'_> {
         let target = format!("/v2/{repository}/manifests/{digest}");
         let read = self.shared.ledger.tick();
         let effects = vec![Effect::Manifest(digest, false)];
-        if self.delete("deleted manifests", repository, effects, &target)? == 404 {
+        if self.delete("deleted manifests", repository, &effects, &target)? == 404 {
             let allowed = self.shared.ledger.with(repository, |found| {
                 found.manifest_allows(&digest, false, read)
             });
@@ -197,7 +209,7 @@ impl Client<'_> {
         let target = format!("/v2/{repository}/blobs/{digest}");
         let read = self.shared.ledger.tick();
         let effects = vec![Effect::Blob(digest, false)];
-        if self.delete("deleted blobs", repository, effects, &target)? == 404 {
+        if self.delete("deleted blobs", repository, &effects, &target)? == 404 {
             let now = Instant::now();
             let allowed = self.shared.ledger.with(repository, |found| {
                 found.blob_allows(&digest, false, read, now)
@@ -211,7 +223,7 @@ impl Client<'_> {
         &mut self,
         kind: &'static str,
         repository: &str,
-        effects: Vec<Effect>,
+        effects: &[Effect],
         target: &str,
     ) -> Result<u16, Stop> {
         let request = Request {
@@ -220,7 +232,7 @@ impl Client<'_> {
             headers: &[],
             body: &[],
         };
-        let response = self.change(kind, repository, effects, request, (202, 404))?;
+        let response = self.insist(kind, repository, effects, request, (202, &[404]))?;
         Ok(response.status)
     }
 
@@ -249,7 +261,10 @@ impl Client<'_> {
     }
 
     pub(super) fn some_tag(&mut self) -> String {
-        format!("t{}", self.random.below(TAGS))
+        let number = self.random.below(TAGS);
+        // A group has tags that everybody moves.
+        let is_hot = self.shared.is_group && self.random.percent(40);
+        format!("t{}", if is_hot { 0 } else { number })
     }
 
     /// A manifest that is there, may be there, or was there a short time ago.

@@ -3,12 +3,14 @@
 //!
 //! - [`load`]: what the clients do; [`sessions`]: upload sessions, which are taken up again after a restart.
 //! - [`ledger`]: what was sent and acknowledged; [`history`]: what may therefore be read.
+//! - [`group`]: the same of several nodes, on engines that die too.
 //! - [`check`]: the comparison; [`folder`]: the data folder without a server; [`damage`]: proof that faults are found.
 
 pub mod check;
 pub mod client;
 pub mod damage;
 pub mod folder;
+pub mod group;
 pub mod history;
 pub mod images;
 pub mod ledger;
@@ -115,7 +117,11 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Report> 
             ("LAZULI_LOG_ACCESS", "false"),
         ],
     );
-    let shared = Shared::new(server.http(), basic("lazuli", PASSWORD), Ledger::new(LEASE));
+    let shared = Shared::new(
+        vec![server.http()],
+        basic("lazuli", PASSWORD),
+        Ledger::new(LEASE),
+    );
     let mut run = Run {
         options,
         server,
@@ -141,6 +147,18 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Report> 
         slowest_start: run.slowest_start,
         fsck,
     })
+}
+
+fn no_violations(shared: &Shared) -> Result<()> {
+    let tally = shared.tally();
+    let shown = 20;
+    ensure!(
+        tally.violations.is_empty(),
+        "{} violations\n{}",
+        tally.violations.len(),
+        tally.violations[..tally.violations.len().min(shown)].join("\n")
+    );
+    Ok(())
 }
 
 struct Run<'a> {
@@ -287,7 +305,7 @@ impl Run<'_> {
 
     fn fsck(&self, round: u64) -> Result<folder::Fsck> {
         // Reading every byte takes time: each second time.
-        let fsck = folder::fsck(&self.server, (round / THOROUGH).is_multiple_of(2))?;
+        let fsck = folder::fsck(&self.server, &[], (round / THOROUGH).is_multiple_of(2))?;
         let broken_off = self.broken_off();
         ensure!(
             (fsck.orphan_files + fsck.orphan_uploads) as u64 <= broken_off,
@@ -304,15 +322,7 @@ impl Run<'_> {
     }
 
     fn no_violations(&self) -> Result<()> {
-        let tally = self.shared.tally();
-        let shown = 20;
-        ensure!(
-            tally.violations.is_empty(),
-            "{} violations\n{}",
-            tally.violations.len(),
-            tally.violations[..tally.violations.len().min(shown)].join("\n")
-        );
-        Ok(())
+        no_violations(&self.shared)
     }
 
     /// Everything is read once more; all sessions end; what nothing needs has to go; `lazuli fsck` has to be content.
@@ -320,7 +330,7 @@ impl Run<'_> {
         let round = self.options.rounds;
         self.take_up_sessions(round, true)?;
         self.check(round, true)?;
-        let needed = folder::needed_files(&self.shared.ledger, INLINE_MAX);
+        let needed = folder::needed_blobs(&self.shared.ledger, INLINE_MAX).len();
         let (blobs, uploads) = (
             self.server.data().join("blobs"),
             self.server.data().join("uploads"),
@@ -328,7 +338,7 @@ impl Run<'_> {
         let deadline = Instant::now() + COLLECTED;
         loop {
             // Garbage collection may run at any moment, and the files of broken-off pushes stay for a day: `fsck` knows them.
-            let fsck = folder::fsck(&self.server, false)?;
+            let fsck = folder::fsck(&self.server, &[], false)?;
             let kept = folder::count_files(&blobs)?.saturating_sub(fsck.orphan_files);
             let unfinished = folder::count_files(&uploads)?;
             if kept == needed && unfinished as u64 <= self.broken_off() {

@@ -47,6 +47,9 @@ impl Client<'_> {
         let target = format!("/v2/{repository}/blobs/{digest}");
         let (read, sent) = (self.shared.ledger.tick(), Instant::now());
         let response = self.head(&target)?;
+        if !self.found_is_certain(&response) {
+            return Ok(false);
+        }
         let (is_there, answered) = (response.status == 200, Instant::now());
         let allowed = self.shared.ledger.with(repository, |found| {
             found.blob_allows(&digest, is_there, read, answered)
@@ -79,7 +82,7 @@ impl Client<'_> {
         let ledger = &self.shared.ledger;
         ledger.with(repository, |found| found.know_blob(digest, size, false));
         let effects = vec![Effect::Blob(digest, true)];
-        let response = self.change("mounts", repository, effects, request, (201, 202))?;
+        let response = self.insist("mounts", repository, &effects, request, (201, &[202]))?;
         if response.status == 202 {
             let now = Instant::now();
             let allowed = self
@@ -126,7 +129,7 @@ impl Client<'_> {
                 body: &bytes,
             };
             let effects = vec![Effect::Blob(digest, true)];
-            let response = self.change("blobs", repository, effects, request, (201, 0))?;
+            let response = self.insist("blobs", repository, &effects, request, (201, &[]))?;
             return Ok((response.status == 201).then_some((digest, size)));
         }
         let Some(place) = self.start_session(repository, (seed, size), digest)? else {
@@ -170,6 +173,7 @@ impl Client<'_> {
             ),
         };
         let target = format!("/v2/{repository}/manifests/{reference}");
+        let named = tags.first().cloned();
         let mut effects = vec![Effect::Manifest(digest, true)];
         effects.extend(tags.into_iter().map(|tag| Effect::Tag(tag, Some(digest))));
         let (body, media_type) = (manifest.body.clone(), manifest.media_type);
@@ -190,7 +194,7 @@ impl Client<'_> {
             headers: &[("Content-Type", media_type)],
             body: &body,
         };
-        let response = self.change("manifests", repository, effects, request, (201, 404))?;
+        let response = self.insist("manifests", repository, &effects, request, (201, &[404]))?;
         if response.status == 404 {
             let now = Instant::now();
             let allowed = self.shared.ledger.with(repository, |found| {
@@ -199,6 +203,9 @@ impl Client<'_> {
             });
             let problem = "404 to a manifest whose blobs all have to be there";
             self.expect(allowed, &target, problem);
+        }
+        if let Some(tag) = named.filter(|_| response.status == 201) {
+            self.read_everywhere(repository, &tag);
         }
         Ok(())
     }

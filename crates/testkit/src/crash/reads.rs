@@ -9,7 +9,27 @@ use crate::http::Response;
 
 impl Client<'_> {
     pub(super) fn read_tag(&mut self, repository: &str) -> Result<(), Stop> {
-        let tag = format!("t{}", self.random.below(12));
+        let tag = self.some_tag();
+        self.read_this_tag(repository, &tag)
+    }
+
+    /// After a tag was moved, sometimes: every node of a group has to know it at once.
+    pub(super) fn read_everywhere(&mut self, repository: &str, tag: &str) {
+        if !self.shared.is_group || !self.random.percent(60) {
+            return;
+        }
+        for node in 0..self.shared.addresses.len() {
+            self.turn_to(Some(node));
+            let read = self.read_this_tag(repository, tag);
+            self.turn_to(None);
+            // A node that is away is none that is behind.
+            if read.is_ok() {
+                self.shared.count("tags read on each node after a move");
+            }
+        }
+    }
+
+    fn read_this_tag(&mut self, repository: &str, tag: &str) -> Result<(), Stop> {
         let is_head = self.random.percent(30);
         let target = format!("/v2/{repository}/manifests/{tag}");
         let read = self.shared.ledger.tick();
@@ -23,8 +43,8 @@ impl Client<'_> {
         let (allowed, now) = (self.found_is_certain(&response), self.shared.ledger.tick());
         if allowed {
             let allowed = self.shared.ledger.with(repository, |known| {
-                let allowed = known.tag_allows(&tag, found, read);
-                if let (true, Some(history)) = (found.is_some(), known.tags.get_mut(&tag)) {
+                let allowed = known.tag_allows(tag, found, read);
+                if let (true, Some(history)) = (found.is_some(), known.tags.get_mut(tag)) {
                     history.saw(&found, now);
                 }
                 allowed

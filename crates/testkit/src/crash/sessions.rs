@@ -1,5 +1,7 @@
 //! Upload sessions: begun, continued, broken off by a kill, and taken up again.
 
+use std::sync::atomic::Ordering;
+
 use lazuli_wire::oci::{Algorithm, Digest};
 
 use super::client::{Client, Request, Stop, location};
@@ -23,6 +25,10 @@ pub struct Session {
     /// Whether a kill cut off its closing request, which may have done some of its work: then what is left may be told to
     /// begin anew.
     is_doubtful: bool,
+    /// How many bytes there are at most: a chunk that was not answered may still arrive.
+    most: u64,
+    /// How often the database had crashed when its place was last known.
+    forgets: u64,
 }
 
 /// The last request of a session, if it was not answered.
@@ -38,6 +44,28 @@ enum Pending {
 impl Session {
     fn rest(&self) -> Vec<u8> {
         content(self.seed, self.size as usize).split_off(self.acknowledged as usize)
+    }
+
+    /// Whether the database crashed since the place of this session was known, or does so now.
+    fn may_be_forgotten(&self, forgets: u64) -> bool {
+        self.forgets != forgets || forgets % 2 == 1
+    }
+
+    /// The status was asked: whether the server may say so. Then the session goes on from there.
+    fn is_found_at(&mut self, offset: u64, forgets: u64) -> bool {
+        let least = if self.may_be_forgotten(forgets) {
+            0
+        } else {
+            self.acknowledged
+        };
+        let may_be = (least..=self.most).contains(&offset);
+        if may_be {
+            self.acknowledged = offset;
+            self.is_doubtful |= matches!(self.pending, Pending::Finish | Pending::Cancel);
+            self.pending = Pending::Nothing;
+            self.forgets = forgets;
+        }
+        may_be
     }
 }
 
@@ -80,6 +108,8 @@ impl Client<'_> {
                     acknowledged: 0,
                     pending: Pending::Nothing,
                     is_doubtful: false,
+                    most: 0,
+                    forgets: self.shared.forgets.load(Ordering::SeqCst),
                 });
                 Ok(Some(self.sessions.len() - 1))
             }
@@ -95,6 +125,7 @@ impl Client<'_> {
     pub fn append(&mut self, place: usize, length: u64, is_streamed: bool) -> Result<bool, Stop> {
         let session = &mut self.sessions[place];
         session.pending = Pending::Chunk(length);
+        session.most = session.most.max(session.acknowledged + length);
         let mut chunk = session.rest();
         chunk.truncate(length as usize);
         let (start, is_doubtful) = (session.acknowledged, session.is_doubtful);
@@ -124,11 +155,24 @@ impl Client<'_> {
                 }
                 return Ok(true);
             }
+            status if self.is_to_be_asked(place, status) => {
+                self.shared.count("sessions to be asked for");
+                return Ok(false);
+            }
             429 | 503 => self.shared.count("busy"),
             status => self.unexpected(request, status, &response),
         }
         self.sessions.remove(place);
         Ok(false)
+    }
+
+    /// Whether a session of a group goes on after this answer, once it was asked where it is: the server failed, or an
+    /// earlier chunk arrived late, or was forgotten.
+    fn is_to_be_asked(&self, place: usize, status: u16) -> bool {
+        let session = &self.sessions[place];
+        let is_elsewhere = session.most > session.acknowledged
+            || session.may_be_forgotten(self.shared.forgets.load(Ordering::SeqCst));
+        self.shared.is_group && (status >= 500 || status == 429 || status == 416 && is_elsewhere)
     }
 
     /// Sends what is left and closes the session; whether it is a blob now.
@@ -143,20 +187,36 @@ impl Client<'_> {
         };
         let target = format!("{}{separator}digest={digest}", session.target);
         let (repository, rest) = (session.repository.clone(), session.rest());
+        let range = format!("{}-{}", session.acknowledged, size.saturating_sub(1));
+        let ranged = [OCTETS, ("Content-Range", range.as_str())];
+        session.most = size;
         self.shared.ledger.with(&repository, |found| {
             found.know_blob(digest, size, false);
         });
         let request = Request {
             method: "PUT",
             target: &target,
-            headers: &[OCTETS],
+            headers: if self.shared.is_group && !rest.is_empty() {
+                &ranged
+            } else {
+                &ranged[..1]
+            },
             body: &rest,
         };
         let effects = vec![Effect::Blob(digest, true)];
-        let refused = if is_doubtful { 404 } else { 0 };
+        let refused: &[u16] = match (is_doubtful, self.is_to_be_asked(place, 416)) {
+            (true, true) => &[404, 416],
+            (true, false) => &[404],
+            (false, true) => &[416],
+            (false, false) => &[],
+        };
         let response = self.change("blobs", &repository, effects, request, (201, refused))?;
         if response.status == 404 && is_doubtful {
             self.shared.count("closing requests to be repeated in full");
+        }
+        if self.is_to_be_asked(place, response.status) {
+            self.shared.count("sessions to be asked for");
+            return Ok(false);
         }
         self.sessions.remove(place);
         Ok(response.status == 201)
@@ -166,7 +226,7 @@ impl Client<'_> {
     pub fn cancel(&mut self, place: usize) -> Result<(), Stop> {
         let session = &mut self.sessions[place];
         session.pending = Pending::Cancel;
-        let target = session.target.clone();
+        let (target, is_doubtful) = (session.target.clone(), session.is_doubtful);
         let request = Request {
             method: "DELETE",
             target: &target,
@@ -176,6 +236,8 @@ impl Client<'_> {
         let response = self.ask(request)?;
         match response.status {
             204 => self.shared.count("cancelled sessions"),
+            404 if is_doubtful => {}
+            status if self.is_to_be_asked(place, status) => return Ok(()),
             429 | 503 => self.shared.count("busy"),
             status => self.unexpected(request, status, &response),
         }
@@ -187,38 +249,55 @@ impl Client<'_> {
     /// the next round. `all`: none is left.
     pub fn take_up_sessions(&mut self, all: bool) -> Result<(), Stop> {
         for place in (0..self.sessions.len()).rev() {
-            let session = self.sessions[place].clone();
-            let response = self.get(&session.target)?;
-            let most = match session.pending {
+            self.take_up_session(place, all)?;
+        }
+        Ok(())
+    }
+
+    /// A session of which the last request was not answered.
+    pub fn doubtful_session(&self) -> Option<usize> {
+        let mut sessions = self.sessions.iter();
+        sessions.position(|session| session.pending != Pending::Nothing)
+    }
+
+    /// Asks where a session is, and goes on from there.
+    pub fn take_up_session(&mut self, place: usize, all: bool) -> Result<(), Stop> {
+        let target = self.sessions[place].target.clone();
+        // A crash that begins from now on may be felt later.
+        let forgets = self.shared.forgets.load(Ordering::SeqCst);
+        let response = self.get(&target)?;
+        let session = &mut self.sessions[place];
+        if !self.shared.is_group {
+            session.most = match session.pending {
                 Pending::Chunk(length) => session.acknowledged + length,
                 Pending::Nothing | Pending::Finish | Pending::Cancel => session.acknowledged,
             };
-            let found = offset(&response).filter(|_| response.status == 204);
-            let may_be_over = matches!(session.pending, Pending::Finish | Pending::Cancel);
-            match found {
-                Some(offset) if (session.acknowledged..=most).contains(&offset) => {
-                    self.sessions[place].acknowledged = offset;
-                    self.sessions[place].pending = Pending::Nothing;
-                    self.sessions[place].is_doubtful |= session.pending == Pending::Finish;
-                    self.shared.count("sessions taken up");
-                    self.go_on(place, all)?;
-                }
-                None if may_be_over && response.status == 404 => {
-                    self.sessions.remove(place);
-                }
-                _ => {
-                    self.shared.violation(format!(
-                        "session {}: {} bytes were acknowledged, then {:?}; the server says {} with {:?}",
-                        session.target,
-                        session.acknowledged,
-                        session.pending,
-                        response.status,
-                        response.header("range"),
-                    ));
-                    self.sessions.remove(place);
-                }
-            }
         }
+        let before = session.clone();
+        let may_be_over = matches!(before.pending, Pending::Finish | Pending::Cancel)
+            || self.shared.is_group && before.is_doubtful;
+        let found = offset(&response).filter(|_| response.status == 204);
+        match found {
+            Some(offset) if session.is_found_at(offset, forgets) => {
+                self.shared.count("sessions taken up");
+                if offset < before.acknowledged {
+                    self.shared
+                        .count("sessions that a crash of the database set back");
+                }
+                return self.go_on(place, all);
+            }
+            None if may_be_over && response.status == 404 => {}
+            None if self.shared.is_group && response.status >= 429 => return Err(Stop),
+            _ => self.shared.violation(format!(
+                "session {}: {} bytes were acknowledged, then {:?}; the server says {} with {:?}",
+                before.target,
+                before.acknowledged,
+                before.pending,
+                response.status,
+                response.header("range"),
+            )),
+        }
+        self.sessions.remove(place);
         Ok(())
     }
 
