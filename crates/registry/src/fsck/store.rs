@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use lazuli_blobs::{BlobEntry, Listed, Location};
-use lazuli_wire::oci::{Digest, UploadId};
+use lazuli_wire::oci::Digest;
 
 use super::{Checker, Damage, Finding, sql};
 use crate::{Registry, Result, gc};
@@ -91,7 +91,7 @@ impl Checker<'_> {
                 let found = store.upload_len(upload).await?;
                 // A crash between the last two steps of a push leaves the session and, instead of its bytes, an orphan.
                 if found.is_some_and(|found| found >= size)
-                    || orphans.iter().any(|orphan| is_made_of(orphan, upload))
+                    || orphans.iter().any(|orphan| orphan.location.is_of(upload))
                 {
                     continue;
                 }
@@ -130,12 +130,6 @@ pub(crate) async fn unknown(
     let mut known = known.into_iter();
     entries.retain(|_| known.next() == Some(false));
     Ok(entries)
-}
-
-/// Whether the file is what the upload became.
-fn is_made_of(file: &BlobEntry, upload: UploadId) -> bool {
-    let prefix = file.location.as_str().split('/').next().unwrap_or_default();
-    Location::new(prefix, &file.digest, upload).is_ok_and(|made| made == file.location)
 }
 
 /// The registry a location belongs to: its first part.

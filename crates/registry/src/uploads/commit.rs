@@ -147,7 +147,10 @@ impl Registry {
                 .link(owner, loaded, is_session, digest, size, unknown)
                 .await
             {
-                Ok(_) => return Ok(self.inner.store.abort(loaded.id).await?),
+                Ok(_) => {
+                    tell(self.inner.store.abort(loaded.id).await);
+                    return Ok(());
+                }
                 // Garbage collection was faster: store it anew.
                 Err(Error::Database(lazuli_db::Error::Conflict)) => {}
                 Err(error) => return Err(error),
@@ -191,7 +194,10 @@ impl Registry {
                 self.heal(owner, digest, Some(text), None).await
             }
             // Somebody pushed the same blob meanwhile: theirs stays.
-            Outcome::Present(_) => Ok(self.inner.store.remove(&location).await?),
+            Outcome::Present(_) => {
+                tell(self.inner.store.remove(&location).await);
+                Ok(())
+            }
         }
     }
 
@@ -289,5 +295,12 @@ impl Registry {
         // Other repositories may have the blob in memory too.
         self.inner.cache.clear();
         result
+    }
+}
+
+/// The push is done; what could not be freed garbage collection finds.
+fn tell(freed: Result<(), lazuli_blobs::Error>) {
+    if let Err(error) = freed {
+        tracing::warn!(%error, "the bytes of a blob that was there already were not freed");
     }
 }
