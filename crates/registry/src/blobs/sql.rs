@@ -97,6 +97,17 @@ pub(crate) fn is_linked(tx: &mut Tx<'_>, repository: i64, digest: &[u8]) -> Resu
     linked_size(tx, repository, digest).map(|size| size.is_some())
 }
 
+/// Whether the repository holds the blob, and its bytes were not put aside.
+pub(crate) fn is_readable(tx: &mut Tx<'_>, repository: i64, digest: &[u8]) -> Result<bool, Error> {
+    let found = tx.query_one(
+        "SELECT r.size FROM repository_blobs r JOIN blobs b ON b.registry_id = r.registry_id AND b.digest = r.digest \
+         WHERE r.repository_id = ?1 AND r.digest = ?2 AND (b.location IS NOT NULL OR b.content IS NOT NULL)",
+        &[repository.into(), digest.into()],
+        |row| row.get_i64(0),
+    )?;
+    Ok(found.is_some())
+}
+
 pub(crate) fn linked_size(
     tx: &mut Tx<'_>,
     repository: i64,

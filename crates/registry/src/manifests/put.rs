@@ -58,7 +58,7 @@ impl Prepared {
     pub(super) fn store(&self, tx: &mut Tx<'_>, repository: i64, now: i64) -> Result<()> {
         let mut missing = Vec::new();
         for digest in self.needed() {
-            if !blobs::sql::is_linked(tx, repository, &digest.to_bytes())? {
+            if !blobs::sql::is_readable(tx, repository, &digest.to_bytes())? {
                 missing.push(*digest);
             }
         }

@@ -5,13 +5,14 @@ use std::time::Duration;
 use lazuli_blobs::{BlobEntry, Listed, Location};
 
 use super::damage::{Found, verify};
+use super::work::Work;
 use super::worker::Worker;
 use super::{Halt, Inner, sql};
 use crate::leases::Lease;
-use crate::{Registry, fsck, gc};
+use crate::{fsck, gc};
 
 /// How long a list of files that no row knows is good enough, and how many it holds.
-const ORPHANS_AGE: Duration = Duration::from_hours(1);
+const ORPHANS_AGE: Duration = Duration::from_hours(6);
 const MAX_ORPHANS: usize = 100_000;
 /// Good bytes in the store that no row names.
 pub(super) struct Spare {
@@ -22,6 +23,7 @@ pub(super) struct Spare {
 
 /// A good copy of a blob: put aside earlier, or one that no row knows.
 pub(super) async fn find_copy(
+    work: &mut Work,
     worker: &mut Worker,
     inner: &Inner,
     blob: &sql::Blob,
@@ -32,15 +34,15 @@ pub(super) async fn find_copy(
         .read(move |tx| sql::put_aside(tx, registry, &digest))
         .await?;
     for location in aside.iter().filter_map(|text| Location::parse(text).ok()) {
-        if is_good(worker, inner, &location, blob).await? {
+        if is_good(work, worker, inner, &location, blob).await? {
             return Ok(Some(Spare {
                 location,
                 against_removal: None,
             }));
         }
     }
-    for location in orphans_of(worker, inner, blob).await? {
-        if !is_good(worker, inner, &location, blob).await? {
+    for location in orphans_of(work, worker, inner, blob).await? {
+        if !is_good(work, worker, inner, &location, blob).await? {
             continue;
         }
         // While garbage is being collected the copy is left for the next pass.
@@ -57,12 +59,13 @@ pub(super) async fn find_copy(
 }
 
 async fn is_good(
+    work: &mut Work,
     worker: &mut Worker,
     inner: &Inner,
     location: &Location,
     blob: &sql::Blob,
 ) -> Result<bool, Halt> {
-    let found = verify(worker, inner, location, &blob.digest, blob.size).await;
+    let found = verify(work, worker, inner, location, &blob.digest, blob.size).await;
     match found {
         Ok(found) => Ok(found == Found::Good),
         // It does not count as a copy now.
@@ -73,6 +76,7 @@ async fn is_good(
 
 /// Files of the digest that no row knows. The store is listed at most once in a while.
 async fn orphans_of(
+    work: &mut Work,
     worker: &mut Worker,
     inner: &Inner,
     blob: &sql::Blob,
@@ -81,7 +85,7 @@ async fn orphans_of(
     let known = worker.orphans.take();
     let (at, orphans) = match known.filter(|(at, _)| now.saturating_sub(*at) < ORPHANS_AGE) {
         Some(known) => known,
-        None => (now, list_orphans(&inner.registry).await?),
+        None => (now, list_orphans(work, inner).await?),
     };
     let of_blob = orphans.iter().filter(|entry| {
         entry.digest == blob.digest
@@ -93,10 +97,12 @@ async fn orphans_of(
     Ok(found)
 }
 
-async fn list_orphans(registry: &Registry) -> Result<Vec<BlobEntry>, Halt> {
+async fn list_orphans(work: &mut Work, inner: &Inner) -> Result<Vec<BlobEntry>, Halt> {
     let mut orphans = Vec::new();
+    let registry = &inner.registry;
     let mut lister = registry.inner.store.list();
     while let Some(batch) = lister.next().await.map_err(Halt::Away)? {
+        work.keep_lease(inner).await?;
         let entries = batch.into_iter().filter_map(|listed| match listed {
             Listed::Blob(entry) => Some(entry),
             Listed::Foreign(_) => None,

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use lazuli_blobs::{Error as StoreError, Location};
+use lazuli_blobs::{Error as StoreError, Hasher, Location};
 use lazuli_db::Tx;
 use lazuli_identity::RegistryId;
 use lazuli_wire::oci::Digest;
@@ -22,6 +22,10 @@ use crate::{Registry, Result, blobs, gc};
 
 /// Most repositories named in a report.
 const NAMES: u32 = 10;
+/// Bytes read between two looks at the lease when a blob is read again.
+const AT_ONCE: u64 = 32 << 20;
+/// So many findings of a pass are logged one by one, then each thousandth: a lost disk must not fill another.
+const LOGGED: u64 = 1000;
 /// Error numbers of Linux for bytes that are there and cannot be read: EIO, ENODATA, EBADMSG, EUCLEAN.
 const UNREADABLE: [i32; 4] = [5, 61, 74, 117];
 
@@ -86,12 +90,12 @@ pub(super) async fn settle(
     let damage = match found {
         Found::Good => return Ok(()),
         Found::PutAside => None,
-        Found::Damaged(_) => match look_again(worker, inner, blob).await? {
+        Found::Damaged(_) => match look_again(work, worker, inner, blob).await? {
             Some(damage) => Some(damage),
             None => return Ok(()),
         },
     };
-    let copy = find_copy(worker, inner, blob).await?;
+    let copy = find_copy(work, worker, inner, blob).await?;
     let is_replaced = copy.is_some();
     // A file that is gone is asked for as if it was unknown: the row may stay, in case the whole disk is only away.
     let changes = is_replaced || !matches!(damage, None | Some(Damage::Missing));
@@ -129,7 +133,10 @@ fn report(
     damage: &Damage,
     end: &str,
 ) {
-    tracing::error!(registry, what, repositories, %damage, "stored content is damaged: {end}");
+    let count = work.pass.damaged;
+    if count <= LOGGED || count.is_multiple_of(LOGGED) {
+        tracing::error!(registry, what, repositories, %damage, count, "stored content is damaged: {end}");
+    }
     work.pass
         .find(&format!("{what} in {repositories}: {damage}; {end}"));
 }
@@ -149,6 +156,7 @@ async fn holders(inner: &Inner, registry: i64, digest: &Digest) -> Result<String
 
 /// The damage that is still there; none also if the row is no longer the same.
 async fn look_again(
+    work: &mut Work,
     worker: &mut Worker,
     inner: &Inner,
     blob: &sql::Blob,
@@ -164,7 +172,7 @@ async fn look_again(
     let found = match (&row.location, &row.content) {
         (Some(text), _) => match Location::parse(text) {
             Ok(location) if location.digest() == Some(digest) => {
-                verify(worker, inner, &location, &digest, blob.size).await?
+                verify(work, worker, inner, &location, &digest, blob.size).await?
             }
             _ => Found::no_place(),
         },
@@ -181,8 +189,9 @@ async fn look_again(
     }
 }
 
-/// Reads all of a file or object.
+/// Reads all of a file or object at once, which is paid for afterwards.
 pub(super) async fn verify(
+    work: &mut Work,
     worker: &mut Worker,
     inner: &Inner,
     location: &Location,
@@ -190,18 +199,22 @@ pub(super) async fn verify(
     size: u64,
 ) -> Result<Found, Halt> {
     let store = &inner.registry.inner.store;
-    let hashed = match store.open(location, size).await {
-        Ok(opened) => store.hash(opened, digest.algorithm()).await,
-        Err(error) => Err(error),
+    let opened = match store.open(location, size).await {
+        Ok(opened) => opened,
+        Err(error) => return judge_error(error).map_err(Halt::Away),
     };
-    match hashed {
-        Ok(found) => {
-            let now = inner.registry.inner.clock.monotonic();
-            worker.pacing.charge(now, size);
-            Ok(Found::of(digest, found))
-        }
-        Err(error) => judge_error(error).map_err(Halt::Away),
+    let mut hasher = Hasher::new(digest.algorithm());
+    while hasher.len() < size {
+        work.keep_lease(inner).await?;
+        let end = size.min(hasher.len() + AT_ONCE);
+        hasher = match store.hash_on(opened.clone(), hasher, end).await {
+            Ok(hasher) => hasher,
+            Err(error) => return judge_error(error).map_err(Halt::Away),
+        };
     }
+    let now = inner.registry.inner.clock.monotonic();
+    worker.pacing.charge(now, size);
+    Ok(Found::of(digest, hasher.finish()))
 }
 
 fn is_same(row: &fsck::sql::Blob, blob: &sql::Blob) -> bool {

@@ -51,9 +51,7 @@ impl Work {
         worker: &mut Worker,
         inner: &Inner,
     ) -> Result<bool, Halt> {
-        if self.lease.remaining() < inner.options.lease / 2 {
-            self.lease.renew().await?;
-        }
+        self.keep_lease(inner).await?;
         let portion = worker.pacing.portion();
         let mut spent = 0;
         while spent < portion {
@@ -79,6 +77,14 @@ impl Work {
             self.save(inner).await?;
         }
         Ok(true)
+    }
+
+    /// To be called more often than the lease lasts.
+    pub(super) async fn keep_lease(&mut self, inner: &Inner) -> Result<(), Halt> {
+        if self.lease.remaining() < inner.options.lease / 2 {
+            self.lease.renew().await?;
+        }
+        Ok(())
     }
 
     /// Reads on in a large blob. Returns what that cost, as do the next ones.

@@ -38,11 +38,17 @@ async fn a_turned_bit_is_found_within_a_pass_and_a_push_heals_it_everywhere(f: F
         })
     });
     assert_eq!(aside.await.unwrap(), Some(wrong.to_string()));
+    // Nor may a manifest name it.
+    let body = f.registry.manifest(&pull("a"), &tag("v1")).await.unwrap();
+    let body = String::from_utf8(body.body.to_vec()).unwrap();
+    let refused = put(&f.registry, "a", "v2", OCI, &body).await;
+    assert!(matches!(refused, Err(Error::ManifestBlobUnknown(blobs)) if blobs == [layer]));
     // It is not reported again, only counted.
     let waiting = whole_pass(&f, &scrub).await;
     assert_eq!((waiting.damaged, waiting.waiting), (0, 1));
     assert_eq!(count(&f, "SELECT COUNT(*) FROM quarantine").await, 1);
     push_blob(&f.registry, "a", &layer_bytes()).await;
+    put(&f.registry, "a", "v2", OCI, &body).await.unwrap();
     for name in ["a", "b"] {
         assert!(is_served(&f.registry, name, &layer).await);
         assert!(is_served(&other, name, &layer).await);

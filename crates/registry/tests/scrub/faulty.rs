@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use lazuli_blobs::{
     BlobLister, BlobStore, BoxFuture, Error, Hasher, Location, MemoryStore, Opened, Operation,
     UploadLister, UploadWriter,
 };
+use lazuli_db::clock::ManualClock;
 use lazuli_wire::oci::{Algorithm, Digest, UploadId};
 
 /// What a read of the store does.
@@ -45,6 +47,8 @@ struct State {
     opens: HashMap<Location, u32>,
     /// How many reads still fail.
     fault: Option<(Fault, u32)>,
+    /// Reads take so long by this clock.
+    slow: Option<(Arc<ManualClock>, Duration)>,
     /// Done before the next blob is opened.
     hook: Option<Hook>,
 }
@@ -71,6 +75,10 @@ impl Faulty {
         self.state.lock().unwrap().fault = None;
     }
 
+    pub(crate) fn slow_down(&self, clock: &Arc<ManualClock>, by: Duration) {
+        self.state.lock().unwrap().slow = Some((clock.clone(), by));
+    }
+
     pub(crate) fn before_next_open(&self, hook: Hook) {
         self.state.lock().unwrap().hook = Some(hook);
     }
@@ -81,6 +89,9 @@ impl Faulty {
 
     fn reading(&self) -> Result<(), Error> {
         let mut state = self.state.lock().unwrap();
+        if let Some((clock, by)) = &state.slow {
+            clock.advance(*by);
+        }
         match &mut state.fault {
             Some((fault, times)) if *times > 0 => {
                 *times -= 1;

@@ -123,7 +123,41 @@ async fn a_blob_healed_while_it_is_looked_at_is_no_damage(mut f: Fixture) {
     assert_eq!(count(&f, "SELECT COUNT(*) FROM quarantine").await, 0);
 }
 
+/// A blob that takes longer to read than the lease lasts, twice: nobody else takes the pass over meanwhile.
+async fn a_large_damaged_blob_on_a_slow_store_is_settled(mut f: Fixture) {
+    let (store, layer) = faulty(&mut f).await;
+    let bytes = vec![5; 40 << 20];
+    let digest = Digest::of(Algorithm::Sha256, &bytes);
+    let mut wrong = bytes.clone();
+    wrong[39 << 20] ^= 1;
+    f.db.write(|tx| tx.execute("DELETE FROM blobs WHERE location IS NOT NULL", &[]))
+        .await
+        .unwrap();
+    push_blob(&f.registry, "a", &bytes).await;
+    exchange(&f, 7, &digest, &wrong).await;
+    let other = f.node().await;
+    let (mine, theirs) = (scrub(&f.registry).await, scrub(&other).await);
+    store.slow_down(&f.clock, Duration::from_secs(40));
+    Scrub::request(&f.registry).await.unwrap();
+    mine.step().await.unwrap();
+    for _ in 0..200 {
+        assert_eq!(theirs.step().await.unwrap(), thirty_days().poll);
+        let wait = mine.step().await.unwrap();
+        if mine.counters().damaged() > 0 {
+            break;
+        }
+        f.clock.advance(wait);
+    }
+    assert_eq!(
+        (mine.counters().damaged(), theirs.counters().items()),
+        (1, 0)
+    );
+    assert!(!is_served(&f.registry, "a", &digest).await);
+    assert!(!is_served(&f.registry, "a", &layer).await);
+}
+
 on_both_engines!(
+    a_large_damaged_blob_on_a_slow_store_is_settled,
     a_store_that_is_away_is_no_damage,
     an_object_that_is_never_given_does_not_hold_up_the_others,
     bytes_that_cannot_be_read_are_put_aside_and_taken_back_when_they_can,
