@@ -49,6 +49,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     let innermost = levels.last().copied().unwrap_or(matches);
     match names.as_slice() {
         [] | ["serve"] => serve::run(&given),
+        ["healthcheck"] => commands::healthcheck::run(&given),
         ["config"] => commands::config::run(innermost, &given),
         ["version"] => {
             writeln!(std::io::stdout(), "lazuli {}", env!("CARGO_PKG_VERSION"))?;

@@ -5,6 +5,7 @@ pub(crate) mod backup;
 pub(crate) mod config;
 pub(crate) mod fsck;
 pub(crate) mod gc;
+pub(crate) mod healthcheck;
 pub(crate) mod scrub;
 
 use clap::Command;
@@ -18,5 +19,6 @@ pub(crate) fn declared() -> Vec<Command> {
         scrub::command(),
         backup::command(),
         backup::restore_command(),
+        healthcheck::command(),
     ]
 }

@@ -139,3 +139,20 @@ pub(crate) fn find_files(folder: &std::path::Path, size: u64, found: &mut Vec<st
         }
     }
 }
+
+#[test]
+fn a_health_check_says_whether_the_server_can_serve() {
+    let mut server = start();
+    let address = server.http().to_string();
+    let ask = |server: &Server| run(server, &["healthcheck", "--http", &address]);
+    assert!(ask(&server).status.success());
+    server.stop();
+    let output = ask(&server);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("does not answer"),
+        "{output:?}"
+    );
+    let off = run(&server, &["healthcheck", "--http", "off"]);
+    assert!(text(&off.stderr).contains("nothing to ask"), "{off:?}");
+}
