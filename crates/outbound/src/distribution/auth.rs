@@ -48,7 +48,11 @@ type Given = (HeaderValue, Option<Instant>);
 
 /// The `Authorization` of each scope.
 #[derive(Debug, Default)]
-pub(super) struct Tokens(Mutex<HashMap<String, Given>>);
+pub(super) struct Tokens {
+    given: Mutex<HashMap<String, Given>>,
+    /// Held while one is got.
+    turn: tokio::sync::Mutex<()>,
+}
 
 /// Scopes remembered; with more, all are forgotten.
 const MOST_TOKENS: usize = 1000;
@@ -62,7 +66,12 @@ struct Answer {
 
 impl Tokens {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Given>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.given.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until nobody else gets a token.
+    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
     /// What serves for the scope now.

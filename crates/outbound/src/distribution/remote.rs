@@ -146,21 +146,34 @@ impl Remote {
     }
 
     async fn attempt(&self, call: &Call) -> Result<Response, Error> {
+        let used = self.tokens.get(&call.scope);
         let answer = self.send_once(call, body(call)).await?;
         if answer.status() != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
-        self.tokens.forget(&call.scope);
-        let credentials = self.credentials.as_ref();
-        let tokens = &self.tokens;
-        if tokens
-            .obtain(&self.client, credentials, &answer, &call.scope)
-            .await?
-        {
+        // One at a time: others may have got a new token meanwhile, and use it.
+        let turn = self.tokens.turn().await;
+        let current = self.tokens.get(&call.scope);
+        let is_renewed = current.is_some() && current != used;
+        let has_token = is_renewed || self.obtain(call, &answer).await?;
+        drop(turn);
+        if has_token {
             self.send_once(call, body(call)).await
         } else {
             Ok(answer)
         }
+    }
+
+    async fn obtain(&self, call: &Call, refused: &Response) -> Result<bool, Error> {
+        let credentials = self.credentials.as_ref();
+        let tokens = &self.tokens;
+        let outcome = tokens
+            .obtain(&self.client, credentials, refused, &call.scope)
+            .await;
+        if !matches!(outcome, Ok(true)) {
+            tokens.forget(&call.scope);
+        }
+        outcome
     }
 
     /// Sends it with what is at hand for its scope.

@@ -196,3 +196,22 @@ async fn lists_are_read_to_their_end_and_not_elsewhere() {
             .is_none()
     );
 }
+
+#[tokio::test]
+async fn many_at_once_share_a_token() {
+    let tokens = Site::start(|_| answer("200 OK", &[], br#"{"token":"t1"}"#));
+    let realm = tokens.url("/token");
+    let site = Site::start(move |asked| {
+        if asked.has("authorization: bearer t1") {
+            return answer("200 OK", &[], b"");
+        }
+        let challenge = format!(r#"Bearer realm="{realm}""#);
+        answer("401 Unauthorized", &[("WWW-Authenticate", &challenge)], b"")
+    });
+    let remote = remote(&site, None);
+    let digest = Digest::of(Algorithm::Sha256, b"");
+    let ask = async || remote.has_blob(&name(), &digest).await.unwrap();
+    let all = tokio::join!(ask(), ask(), ask(), ask());
+    assert_eq!(all, (true, true, true, true));
+    assert_eq!(tokens.asked().len(), 1);
+}

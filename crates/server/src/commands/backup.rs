@@ -1,8 +1,8 @@
 //! `lazuli backup` and `lazuli restore`: a consistent, verified copy of everything, made beside a running server.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -12,6 +12,7 @@ use lazuli_db::{Db, SqliteOptions};
 use lazuli_registry::transfer::{self, Copied, Progress};
 use tokio::time::Instant;
 
+use super::ticker::Ticker;
 use crate::cli::{Shown, settings};
 use crate::config::{Configuration, Given};
 use crate::data_folder::{DataFolder, write_private};
@@ -99,7 +100,7 @@ pub(crate) async fn run(matches: &ArgMatches, given: &Given) -> anyhow::Result<(
     let shown = Ticker::new();
     rows(&source, &target, &shown).await?;
     let copied = transfer::copy_blobs(&target, &from, &store, &earlier, |progress| {
-        shown.tell(progress);
+        shown.tell(|| line(progress));
     })
     .await?;
     shown.end();
@@ -150,8 +151,10 @@ pub(crate) async fn restore(matches: &ArgMatches, given: &Given) -> anyhow::Resu
     let shown = Ticker::new();
     rows(&source, &target, &shown).await?;
     let store = disk(from)?;
-    let copied =
-        transfer::copy_blobs(&target, &store, &to, &[], |progress| shown.tell(progress)).await?;
+    let copied = transfer::copy_blobs(&target, &store, &to, &[], |progress| {
+        shown.tell(|| line(progress));
+    })
+    .await?;
     shown.end();
     let (key, ours) = (from.join("master.key"), folder.path().join("master.key"));
     if is_there(&key)? && !is_there(&ours)? {
@@ -251,7 +254,9 @@ fn replace_database(from: &Path, to: &Path) -> anyhow::Result<()> {
 async fn rows(source: &Db, target: &Db, shown: &Arc<Ticker>) -> anyhow::Result<()> {
     let (source, target, shown) = (source.clone(), target.clone(), shown.clone());
     tokio::task::spawn_blocking(move || {
-        transfer::copy_rows(&source, &target, move |progress| shown.tell(progress))
+        transfer::copy_rows(&source, &target, move |progress| {
+            shown.tell(|| line(progress));
+        })
     })
     .await
     .context("copying rows ended early")??;
@@ -285,52 +290,18 @@ fn report(copied: &Copied, what: &str) -> anyhow::Result<()> {
     )
 }
 
-/// Progress on a terminal: one line that changes. Elsewhere a line now and then.
-struct Ticker {
-    state: Mutex<(Instant, bool)>,
-    is_terminal: bool,
-}
-
-impl Ticker {
-    fn new() -> Arc<Self> {
-        Arc::new(Self {
-            state: Mutex::new((Instant::now(), false)),
-            is_terminal: std::io::stderr().is_terminal(),
-        })
-    }
-
-    fn tell(&self, progress: Progress) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let pause = Duration::from_millis(if self.is_terminal { 200 } else { 10_000 });
-        if state.0.elapsed() < pause {
-            return;
-        }
-        *state = (Instant::now(), true);
-        let line = match progress {
-            Progress::Rows { table, done, all } => format!("{table}: {done} of {all} rows"),
-            Progress::Blobs {
-                blobs,
-                all,
-                bytes,
-                all_bytes,
-            } => format!(
-                "blobs: {blobs} of {all}, {} of {} MiB",
-                bytes >> 20,
-                all_bytes >> 20
-            ),
-        };
-        let mut out = std::io::stderr().lock();
-        let _ = if self.is_terminal {
-            write!(out, "\r\x1b[K{line}")
-        } else {
-            writeln!(out, "{line}")
-        };
-    }
-
-    fn end(&self) {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.is_terminal && state.1 {
-            let _ = writeln!(std::io::stderr());
-        }
+fn line(progress: Progress) -> String {
+    match progress {
+        Progress::Rows { table, done, all } => format!("{table}: {done} of {all} rows"),
+        Progress::Blobs {
+            blobs,
+            all,
+            bytes,
+            all_bytes,
+        } => format!(
+            "blobs: {blobs} of {all}, {} of {} MiB",
+            bytes >> 20,
+            all_bytes >> 20
+        ),
     }
 }

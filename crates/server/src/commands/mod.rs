@@ -6,7 +6,9 @@ pub(crate) mod config;
 pub(crate) mod fsck;
 pub(crate) mod gc;
 pub(crate) mod healthcheck;
+pub(crate) mod import;
 pub(crate) mod scrub;
+mod ticker;
 
 use clap::Command;
 
@@ -20,5 +22,6 @@ pub(crate) fn declared() -> Vec<Command> {
         backup::command(),
         backup::restore_command(),
         healthcheck::command(),
+        import::command(),
     ]
 }

@@ -1,0 +1,129 @@
+//! Everything comes, from each kind of source, and only what was asked for.
+
+use lazuli_testkit::server::PASSWORD;
+
+use crate::content::{Content, referrers};
+use crate::distribution::{Distribution, with_password};
+use crate::support::{command, import, run, start};
+
+#[test]
+fn a_registry_comes_over_whole_with_signatures_and_referrers() {
+    let Some(source) = Distribution::start() else {
+        return;
+    };
+    let content = Content::push(source.client(), false);
+    let target = start();
+    let url = source.url();
+    // Without the password nothing.
+    let denied = run(&mut command(&target, &[&url]));
+    assert_eq!(denied.code, 1);
+    assert!(
+        denied.errors.contains("the source cannot be used"),
+        "{}",
+        denied.errors
+    );
+    let import = |arguments: &[&str]| {
+        let outcome = run(with_password(&mut command(&target, arguments)));
+        assert_eq!(outcome.code, 0);
+        outcome
+    };
+    let planned = import(&[&url, "--dry-run"]);
+    assert!(content.missing(&target.admin(), "").len() > 10);
+    let done = import(&[&url]);
+    assert_eq!(content.missing(&target.admin(), ""), [""; 0]);
+    // What was planned is what came, but that blobs of another repository were mounted.
+    let (planned, copied) = (planned.counts("to copy:"), done.counts("copied:"));
+    assert_eq!(planned[..2], copied[..2]);
+    let mounted = done.counts("mounted:")[0];
+    assert!(mounted >= 1);
+    assert_eq!(planned[2], copied[2] + mounted);
+    let subject = content.digest("team/app", "v1");
+    assert_eq!(referrers(&target.admin(), "team/app", &subject), 1);
+
+    // Again: nothing is copied, all is looked at.
+    let again = import(&[&url]);
+    assert_eq!(again.counts("copied:"), [0, 0, 0, 0]);
+    assert_eq!(again.counts("there already:")[..2], copied[..2]);
+    assert_eq!(again.counts("verified:")[0], copied[0] + copied[1]);
+}
+
+#[test]
+fn the_folder_of_a_registry_comes_over_whole() {
+    let Some(source) = Distribution::start() else {
+        return;
+    };
+    let content = Content::push(source.client(), false);
+    let tree = source.tree();
+    let tree = format!("file:{}", tree.display());
+    let target = start();
+    import(&target, &[&tree, "--to", "old"]);
+    assert_eq!(content.missing(&target.admin(), "old/"), [""; 0]);
+    let subject = content.digest("team/app", "multi");
+    assert_eq!(referrers(&target.admin(), "old/team/app", &subject), 1);
+    // Of one tag: with its signature and what refers to it, and without the others.
+    let arguments = [
+        &*tree,
+        "--repository",
+        "team/*",
+        "--tag",
+        "v1",
+        "--to",
+        "one",
+    ];
+    let one = import(&target, &arguments);
+    let mut missing = content.missing(&target.admin(), "one/");
+    missing.retain(|what| what.starts_with("team/app"));
+    assert!(missing.iter().any(|what| what == "team/app v2"));
+    let subject = content.digest("team/app", "v1").to_string();
+    let named = subject.replace(':', "-");
+    assert!(
+        !missing
+            .iter()
+            .any(|what| what.contains(&named) || what.ends_with("app v1")),
+        "{missing:?}"
+    );
+    // v1, its signature, and the index of referrers under its name and the referrer's.
+    assert_eq!(one.counts("copied:")[0], 4);
+    assert_eq!(target.admin().get("/v2/one/single/tags/list").status, 404);
+}
+
+#[test]
+fn another_lazuli_comes_over_whole() {
+    let source = start();
+    let content = Content::push(source.admin(), true);
+    let target = start();
+    let url = format!("http://{}", source.http());
+    let mut command = command(&target, &[&url, "--user", "lazuli"]);
+    let outcome = run(command.env("LAZULI_IMPORT_PASSWORD", PASSWORD));
+    assert_eq!(outcome.code, 0);
+    assert_eq!(content.missing(&target.admin(), ""), [""; 0]);
+    let subject = content.digest("team/app", "v1");
+    assert_eq!(referrers(&target.admin(), "team/app", &subject), 1);
+}
+
+#[test]
+fn mistakes_are_told_before_anything_is_copied() {
+    let target = start();
+    for (arguments, word) in [
+        (&["http://registry.example.com"][..], "plain http"),
+        (&["https://10.0.0.1"], "private network"),
+        (
+            &["https://169.254.169.254", "--allow-private"],
+            "which no request goes to",
+        ),
+        (&["registry.example.com"], "is no URL"),
+        (
+            &["https://registry.example.com/v2/a"],
+            "is not the URL of a registry",
+        ),
+        (&["file:/nonexistent"], "docker/registry/v2"),
+        (
+            &["http://127.0.0.1:1", "--user", "somebody"],
+            "LAZULI_IMPORT_PASSWORD",
+        ),
+    ] {
+        let outcome = run(&mut command(&target, arguments));
+        assert_eq!(outcome.code, 1, "{arguments:?}");
+        assert!(outcome.errors.contains(word), "{}", outcome.errors);
+    }
+}
