@@ -177,8 +177,8 @@ impl Client {
                 Body::Empty => builder,
                 Body::Bytes(bytes) => builder.body(bytes),
                 Body::Channel(channel) => {
-                    // Whoever takes less than 32 KiB a second is not served.
-                    patience += Duration::from_secs(channel.left() >> 15);
+                    // Less than 8 KiB a second is too little.
+                    patience += Duration::from_secs(channel.left() >> 13);
                     builder.body(reqwest::Body::wrap(channel))
                 }
             };

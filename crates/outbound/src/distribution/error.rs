@@ -1,5 +1,7 @@
 //! What can go wrong between registries.
 
+use std::time::Duration;
+
 use http::StatusCode;
 
 /// Why a registry did not do what was asked.
@@ -27,6 +29,8 @@ pub enum Error {
         status: StatusCode,
         /// The registry's words.
         message: String,
+        /// How long the registry wants to be left alone.
+        retry_after: Option<Duration>,
     },
     /// An answer that is not what the protocol says.
     #[error("{url}: {what}")]
@@ -45,6 +49,14 @@ impl Error {
             Self::Outbound(error) => error.is_transient(),
             Self::Status { status, .. } => is_transient(*status),
             Self::Denied { .. } | Self::Protocol { .. } => false,
+        }
+    }
+
+    /// How long the registry wants to be left alone, if it says so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
         }
     }
 }

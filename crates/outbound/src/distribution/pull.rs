@@ -238,7 +238,7 @@ impl Remote {
         call.limits = Limits {
             // A byte more shows that it is too long.
             bytes: size.saturating_add(1),
-            time: Duration::from_mins(2) + Duration::from_secs(size >> 14),
+            time: Duration::from_mins(2) + Duration::from_secs(size >> 13),
         };
         Ok(BlobReader {
             remote: self,

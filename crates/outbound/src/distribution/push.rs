@@ -80,7 +80,7 @@ impl Remote {
             ],
             body: None,
             limits: Limits {
-                time: Duration::from_mins(10) + Duration::from_secs(size >> 14),
+                time: Duration::from_mins(10) + Duration::from_secs(size >> 13),
                 ..Limits::default()
             },
         };

@@ -232,6 +232,7 @@ pub(super) async fn unexpected(answer: Response) -> Error {
         message: String,
     }
     let (url, status) = (answer.url().to_owned(), answer.status());
+    let retry_after = retry_after(&answer);
     let bytes = answer.bytes().await.unwrap_or_default();
     let said = serde_json::from_slice::<Errors>(&bytes).ok();
     let message = said
@@ -254,6 +255,7 @@ pub(super) async fn unexpected(answer: Response) -> Error {
             url,
             status,
             message,
+            retry_after,
         }
     }
 }

@@ -21,13 +21,24 @@ pub(crate) struct Content {
 }
 
 impl Content {
-    /// Images, indexes, signatures and referrers in three repositories.
-    pub(crate) fn push(client: Client, has_referrers: bool) -> Self {
-        let mut content = Self {
+    fn new(client: Client) -> Self {
+        Self {
             client,
             manifests: BTreeMap::new(),
             blobs: BTreeMap::new(),
-        };
+        }
+    }
+
+    /// An image with a layer of so many bytes.
+    pub(crate) fn push_large(client: Client, size: usize) -> Self {
+        let mut content = Self::new(client);
+        content.large("large", &vec![7; size]);
+        content
+    }
+
+    /// Images, indexes, signatures and referrers in three repositories.
+    pub(crate) fn push(client: Client, has_referrers: bool) -> Self {
+        let mut content = Self::new(client);
         let v1 = content.image("team/app", "v1", OCI, &[1, 2]);
         content.image("team/app", "v2", DOCKER, &[1, 3]);
         let children = [4, 5].map(|seed| content.image("team/app", "", OCI, &[1, seed]));

@@ -102,6 +102,51 @@ fn another_lazuli_comes_over_whole() {
 }
 
 #[test]
+fn large_blobs_pass_through_little_memory_and_tls() {
+    const MOST_KIB: u64 = 64 << 10;
+    let source = start();
+    let content = Content::push_large(source.admin(), 200 << 20);
+    let target = start();
+    let authority = target.data().join("tls/ca.crt");
+    let into = format!("https://{}", target.https());
+    let url = format!("http://{}", source.http());
+    let arguments = ["import-from", &url, "--user", "lazuli", "--into", &into];
+    let import = |more: &[&str]| {
+        let mut command = target.command(&[&arguments[..], more].concat());
+        command.env("LAZULI_ADMIN_PASSWORD", PASSWORD);
+        command.env("LAZULI_IMPORT_PASSWORD", PASSWORD);
+        command
+    };
+    // An authority that nobody trusts.
+    let distrusted = run(&mut import(&[]));
+    assert_eq!(distrusted.code, 1);
+    assert!(distrusted.errors.contains("the target cannot be used"));
+    let mut child = import(&["--ca", authority.to_str().unwrap()])
+        .spawn()
+        .unwrap();
+    let mut peak = 0;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        peak = peak.max(peak_memory(child.id()).unwrap_or(0));
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
+    assert!(status.success());
+    assert!(peak > 1000 && peak < MOST_KIB, "{peak} KiB");
+    assert_eq!(content.missing(&target.admin(), ""), [""; 0]);
+}
+
+/// In KiB; `None` when it has ended.
+fn peak_memory(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+#[test]
 fn mistakes_are_told_before_anything_is_copied() {
     let target = start();
     for (arguments, word) in [

@@ -1,16 +1,21 @@
 //! One blob from the source to the target.
 
-use anyhow::{Context as _, anyhow};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
 use lazuli_outbound::ChannelBody;
 use lazuli_outbound::distribution::{self, Upload};
 use lazuli_wire::oci::{Descriptor, Digest, RepositoryName};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::copy::{Import, Repository};
 use super::source::Reader;
 
 /// Pieces that wait between the two connections.
 const PIECES: usize = 2;
+/// How long the target may take nothing.
+const STALL: Duration = Duration::from_mins(2);
 /// Blobs remembered with a repository that has them.
 const MOST_PLACED: usize = 500_000;
 
@@ -72,7 +77,7 @@ impl Repository<'_> {
             if !(error.is_transient() || is_denied) || attempt >= retry.attempts {
                 return Err(error).context("the target does not take it");
             }
-            retry.wait(attempt, None).await;
+            retry.wait(attempt, error.retry_after()).await;
         }
     }
 
@@ -90,7 +95,7 @@ impl Repository<'_> {
             self.feed(reader, pieces),
             target.send_blob(upload, digest, body)
         );
-        fed.context("the source does not give it")?;
+        fed.context("the copy broke off")?;
         Ok(sent)
     }
 
@@ -102,8 +107,11 @@ impl Repository<'_> {
     ) -> anyhow::Result<()> {
         while let Some(piece) = reader.next().await? {
             let length = piece.len() as u64;
-            if pieces.send(piece).await.is_err() {
-                return Ok(());
+            match timeout(STALL, pieces.send(piece)).await {
+                Ok(Ok(())) => {}
+                // It has answered, or gone: its error says more.
+                Ok(Err(_)) => return Ok(()),
+                Err(_) => bail!("the target has taken nothing for {STALL:?}"),
             }
             self.import.report.bytes.add(length);
             self.import.report.tick();

@@ -25,7 +25,7 @@ use tree::Tree;
 
 const EXAMPLES: &str = "\
 Examples:
-  lazuli import-from https://registry.example.com --dry-run     what would be copied into 127.0.0.1:5000
+  lazuli import-from https://registry.example.com --dry-run     what would be copied
   lazuli import-from https://registry.example.com               every repository, with signatures and referrers
   lazuli import-from http://127.0.0.1:5001 --repository 'team/*' --tag 'v*' --to old
   lazuli import-from https://registry-1.docker.io --repository library/alpine --tag 3.22
@@ -125,8 +125,13 @@ pub(crate) async fn run(matches: &ArgMatches, given: &Given) -> anyhow::Result<(
     if failures == 0 {
         return Ok(());
     }
+    let more = if import.report.is_stopped() {
+        ", and all that was not tried"
+    } else {
+        ""
+    };
     bail!(
-        "{failures} things are missing; what is there is whole: run it again when they can be had"
+        "{failures} things are missing{more}; what is there is whole: run it again when they can be had"
     )
 }
 
