@@ -132,6 +132,9 @@ mod tests {
             assert_eq!(layout.bytes(&small), layout.blob(&small));
             assert_eq!(layout.bytes(&large), layout.data(upload));
             assert_eq!(layout.below(&layout.blob(&large)), format!("blobs/{large}"));
+            let other = UploadId::from_bytes([0xac; 16]);
+            assert!(small.is_of(upload) && large.is_of(upload));
+            assert!(!small.is_of(other) && !large.is_of(other));
         }
     }
 }

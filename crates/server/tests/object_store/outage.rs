@@ -75,6 +75,7 @@ fn a_store_that_is_away_is_503_and_everything_goes_on_afterwards() {
         // Small blobs and manifests do not need it, nor does HEAD of what is known.
         let inline = push(&server, "a", format!("inline {number}").as_bytes());
         assert_eq!(server.admin().get(&inline).status, 200);
+        assert_eq!(server.admin().head(&kept_at).status, 200);
         proxy.set(Fault::None);
         let response = server.admin().get(&kept_at);
         assert_eq!(response.status, 200, "{fault:?}");
