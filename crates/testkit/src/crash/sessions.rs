@@ -25,6 +25,10 @@ pub struct Session {
     /// Whether a kill cut off its closing request, which may have done some of its work: then what is left may be told to
     /// begin anew.
     is_doubtful: bool,
+    /// Whether a request was not answered, which may still have its effect at any time.
+    is_uncertain: bool,
+    /// Whether the server was asked for it and knew it: then not even a crash of the database forgets it as a whole.
+    is_known: bool,
     /// How many bytes there are at most: a chunk that was not answered may still arrive.
     most: u64,
     /// How often the database had crashed when its place was last known.
@@ -51,6 +55,11 @@ impl Session {
         self.forgets != forgets || forgets % 2 == 1
     }
 
+    /// Whether the server may not know it, because a request had an effect that was not told, or was forgotten.
+    fn may_be_over(&self, forgets: u64) -> bool {
+        self.is_doubtful || !self.is_known && self.may_be_forgotten(forgets)
+    }
+
     /// The status was asked: whether the server may say so. Then the session goes on from there.
     fn is_found_at(&mut self, offset: u64, forgets: u64) -> bool {
         let least = if self.may_be_forgotten(forgets) {
@@ -63,6 +72,7 @@ impl Session {
             self.acknowledged = offset;
             self.is_doubtful |= matches!(self.pending, Pending::Finish | Pending::Cancel);
             self.pending = Pending::Nothing;
+            self.is_known |= offset > 0 && forgets.is_multiple_of(2);
             self.forgets = forgets;
         }
         may_be
@@ -108,6 +118,8 @@ impl Client<'_> {
                     acknowledged: 0,
                     pending: Pending::Nothing,
                     is_doubtful: false,
+                    is_uncertain: false,
+                    is_known: false,
                     most: 0,
                     forgets: self.shared.forgets.load(Ordering::SeqCst),
                 });
@@ -128,7 +140,7 @@ impl Client<'_> {
         session.most = session.most.max(session.acknowledged + length);
         let mut chunk = session.rest();
         chunk.truncate(length as usize);
-        let (start, is_doubtful) = (session.acknowledged, session.is_doubtful);
+        let (start, before) = (session.acknowledged, session.clone());
         let range = format!("{start}-{}", start + length - 1);
         let headers = if is_streamed {
             [("Transfer-Encoding", "chunked"), OCTETS]
@@ -143,8 +155,11 @@ impl Client<'_> {
             body: &chunk,
         };
         let response = self.ask(request)?;
+        let forgets = self.shared.forgets.load(Ordering::SeqCst);
         match response.status {
-            404 if is_doubtful => self.shared.count("closing requests to be repeated in full"),
+            404 if before.may_be_over(forgets) => {
+                self.shared.count("closing requests to be repeated in full");
+            }
             202 if offset(&response) == Some(start + length) => {
                 self.shared.count("chunks");
                 let session = &mut self.sessions[place];
@@ -170,16 +185,17 @@ impl Client<'_> {
     /// earlier chunk arrived late, or was forgotten.
     fn is_to_be_asked(&self, place: usize, status: u16) -> bool {
         let session = &self.sessions[place];
-        let is_elsewhere = session.most > session.acknowledged
+        let is_elsewhere = session.is_uncertain
             || session.may_be_forgotten(self.shared.forgets.load(Ordering::SeqCst));
-        self.shared.is_group && (status >= 500 || status == 429 || status == 416 && is_elsewhere)
+        let is_told = matches!(status, 409 | 416) && is_elsewhere;
+        self.shared.is_group && (status >= 500 || status == 429 || is_told)
     }
 
     /// Sends what is left and closes the session; whether it is a blob now.
     pub fn finish(&mut self, place: usize) -> Result<bool, Stop> {
         let session = &mut self.sessions[place];
         session.pending = Pending::Finish;
-        let (digest, size, is_doubtful) = (session.digest, session.size, session.is_doubtful);
+        let (digest, size, before) = (session.digest, session.size, session.clone());
         let separator = if session.target.contains('?') {
             '&'
         } else {
@@ -204,17 +220,21 @@ impl Client<'_> {
             body: &rest,
         };
         let effects = vec![Effect::Blob(digest, true)];
-        let refused: &[u16] = match (is_doubtful, self.is_to_be_asked(place, 416)) {
-            (true, true) => &[404, 416],
-            (true, false) => &[404],
-            (false, true) => &[416],
-            (false, false) => &[],
-        };
+        // Whether it may be refused so is known afterwards: the database may crash meanwhile.
+        let refused = &[404, 409, 416];
         let response = self.change("blobs", &repository, effects, request, (201, refused))?;
-        if response.status == 404 && is_doubtful {
-            self.shared.count("closing requests to be repeated in full");
+        let forgets = self.shared.forgets.load(Ordering::SeqCst);
+        let is_to_be_asked = self.is_to_be_asked(place, response.status);
+        match response.status {
+            404 if before.may_be_over(forgets) => {
+                self.shared.count("closing requests to be repeated in full");
+            }
+            status if refused.contains(&status) && !is_to_be_asked => {
+                self.unexpected(request, status, &response);
+            }
+            _ => {}
         }
-        if self.is_to_be_asked(place, response.status) {
+        if is_to_be_asked {
             self.shared.count("sessions to be asked for");
             return Ok(false);
         }
@@ -226,7 +246,7 @@ impl Client<'_> {
     pub fn cancel(&mut self, place: usize) -> Result<(), Stop> {
         let session = &mut self.sessions[place];
         session.pending = Pending::Cancel;
-        let (target, is_doubtful) = (session.target.clone(), session.is_doubtful);
+        let (target, before) = (session.target.clone(), session.clone());
         let request = Request {
             method: "DELETE",
             target: &target,
@@ -234,9 +254,10 @@ impl Client<'_> {
             body: &[],
         };
         let response = self.ask(request)?;
+        let forgets = self.shared.forgets.load(Ordering::SeqCst);
         match response.status {
             204 => self.shared.count("cancelled sessions"),
-            404 if is_doubtful => {}
+            404 if before.may_be_over(forgets) => {}
             status if self.is_to_be_asked(place, status) => return Ok(()),
             429 | 503 => self.shared.count("busy"),
             status => self.unexpected(request, status, &response),
@@ -273,9 +294,10 @@ impl Client<'_> {
                 Pending::Nothing | Pending::Finish | Pending::Cancel => session.acknowledged,
             };
         }
+        session.is_uncertain |= session.pending != Pending::Nothing;
         let before = session.clone();
         let may_be_over = matches!(before.pending, Pending::Finish | Pending::Cancel)
-            || self.shared.is_group && before.is_doubtful;
+            || self.shared.is_group && before.may_be_over(forgets);
         let found = offset(&response).filter(|_| response.status == 204);
         match found {
             Some(offset) if session.is_found_at(offset, forgets) => {
