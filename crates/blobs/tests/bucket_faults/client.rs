@@ -14,8 +14,12 @@ pub(crate) const PART: usize = 64 << 10;
 
 /// A node on that bucket. Its memory is for sixteen parts.
 pub(crate) fn node(objects: &Arc<Objects>) -> Store {
+    node_with_parts(objects, PART)
+}
+
+pub(crate) fn node_with_parts(objects: &Arc<Objects>, part_size: usize) -> Store {
     let options = BucketOptions {
-        part_size: PART,
+        part_size,
         memory: 0,
         patience: Duration::from_millis(500),
         parts_in_flight: 2,
