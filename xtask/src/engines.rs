@@ -26,6 +26,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("npm", &["npm"]),
     // What `lazuli import-from` is tried on.
     ("docker-registry", &["docker-registry"]),
+    ("skopeo", &["skopeo"]),
 ];
 
 /// Installs what is missing and reports what cannot be.

@@ -31,15 +31,7 @@ impl Distribution {
             .output()
             .is_err()
         {
-            let _ = writeln!(
-                std::io::stderr().lock(),
-                "NOT RUN: imports from docker-registry: it is not installed; `cargo xtask test --only packages` \
-                 installs what tests need"
-            );
-            assert!(
-                std::env::var("CI").as_deref() != Ok("true"),
-                "docker-registry is missing"
-            );
+            not_run("docker-registry");
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
@@ -100,6 +92,16 @@ impl Drop for Distribution {
         drop(self.process.stdin.take());
         let _ = self.process.wait();
     }
+}
+
+/// Says that a test did not run; under `CI=true` it fails.
+pub(crate) fn not_run(program: &str) {
+    let _ = writeln!(
+        std::io::stderr().lock(),
+        "NOT RUN: imports with {program}: it is not installed; `cargo xtask test --only packages` installs what tests need"
+    );
+    let is_ci = std::env::var("CI").as_deref() == Ok("true");
+    assert!(!is_ci, "{program} is missing");
 }
 
 /// The source's credentials for a run of the command.

@@ -1,9 +1,11 @@
 //! Everything comes, from each kind of source, and only what was asked for.
 
+use std::process::Command;
+
 use lazuli_testkit::server::PASSWORD;
 
 use crate::content::{Content, referrers};
-use crate::distribution::{Distribution, with_password};
+use crate::distribution::{Distribution, USER, not_run, with_password};
 use crate::support::{command, import, run, start};
 
 #[test]
@@ -99,6 +101,73 @@ fn another_lazuli_comes_over_whole() {
     assert_eq!(content.missing(&target.admin(), ""), [""; 0]);
     let subject = content.digest("team/app", "v1");
     assert_eq!(referrers(&target.admin(), "team/app", &subject), 1);
+}
+
+#[test]
+fn what_skopeo_moves_comes_over_by_each_way() {
+    let Some(source) = Distribution::start() else {
+        return;
+    };
+    if Command::new("skopeo").arg("--version").output().is_err() {
+        not_run("skopeo");
+        return;
+    }
+    let content = Content::push(source.client(), false);
+    let folder = tempfile::tempdir().unwrap();
+    let layout = format!("oci:{}", folder.path().join("layout").display());
+    let skopeo = |from: &str, to: &str| {
+        let mut command = Command::new("skopeo");
+        let user = format!("{USER}:{}", crate::distribution::PASSWORD);
+        command.args([
+            "--insecure-policy",
+            "copy",
+            "--all",
+            "--src-tls-verify=false",
+        ]);
+        command.args(["--dest-tls-verify=false", "--preserve-digests"]);
+        for (place, flag) in [(from, "--src-creds"), (to, "--dest-creds")] {
+            if place.starts_with("docker:") {
+                command.args([flag, &user]);
+            }
+        }
+        let output = command.args([from, to]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    // Out of the registry into a layout, and from there, by skopeo's hand, to another repository.
+    let remote = format!("docker://{}", source.address);
+    for tag in ["v1", "multi"] {
+        skopeo(
+            &format!("{remote}/team/app:{tag}"),
+            &format!("{layout}:{tag}"),
+        );
+    }
+    skopeo(
+        &format!("{layout}:multi"),
+        &format!("{remote}/by/skopeo:multi"),
+    );
+    let target = start();
+    let url = source.url();
+    let arguments = ["--repository", "by/skopeo", &url];
+    let outcome = run(with_password(&mut command(&target, &arguments)));
+    assert_eq!(outcome.code, 0);
+    let nameless = run(&mut command(&target, &[&layout]));
+    assert!(nameless.code == 1 && nameless.errors.contains("--repository"));
+    import(&target, &[&layout, "--repository", "from/layout"]);
+    for (repository, tag) in [
+        ("by/skopeo", "multi"),
+        ("from/layout", "multi"),
+        ("from/layout", "v1"),
+    ] {
+        let answer = target
+            .admin()
+            .head(&format!("/v2/{repository}/manifests/{tag}"));
+        let digest = content.digest("team/app", tag).to_string();
+        assert_eq!(
+            answer.header("docker-content-digest"),
+            Some(&*digest),
+            "{repository} {tag}"
+        );
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod blobs;
 mod copy;
+mod layout;
 mod report;
 mod source;
 mod tree;
@@ -20,6 +21,7 @@ use crate::cli::{Shown, settings};
 use crate::config::{Configuration, Given};
 use crate::data_folder::DataFolder;
 use copy::Import;
+use layout::Layout;
 use source::Source;
 use tree::Tree;
 
@@ -30,6 +32,7 @@ Examples:
   lazuli import-from http://127.0.0.1:5001 --repository 'team/*' --tag 'v*' --to old
   lazuli import-from https://registry-1.docker.io --repository library/alpine --tag 3.22
   lazuli import-from file:/var/lib/registry                     the folder of a CNCF distribution registry
+  lazuli import-from oci:./layout --repository team/app         an OCI layout, as skopeo and oras write it
 
 The user of the source is LAZULI_IMPORT_USER or --user, the password LAZULI_IMPORT_PASSWORD. The password of the target is \
 LAZULI_INTO_PASSWORD, LAZULI_ADMIN_PASSWORD, or in the file admin-password of the data folder.
@@ -68,7 +71,7 @@ pub(crate) fn command() -> Command {
             Arg::new("source")
                 .value_name("SOURCE")
                 .required(true)
-                .help("The URL of a registry, or file:FOLDER"),
+                .help("The URL of a registry, file:FOLDER of a distribution registry, or oci:FOLDER of an OCI layout"),
         )
         .arg(many(
             "repository",
@@ -179,6 +182,12 @@ fn source(matches: &ArgMatches) -> anyhow::Result<Source> {
     if let Some(folder) = text_of.strip_prefix("file:") {
         let folder = folder.strip_prefix("//").unwrap_or(folder);
         return Ok(Source::Tree(Tree::open(folder.as_ref())?));
+    }
+    if let Some(folder) = text_of.strip_prefix("oci:") {
+        if texts(matches, "repository").len() != 1 {
+            bail!("an OCI layout has no name: give one --repository to copy it into");
+        }
+        return Ok(Source::Layout(Layout::open(folder.as_ref())?));
     }
     let user = text(matches, "user").or_else(|| variable("LAZULI_IMPORT_USER"));
     let password = variable("LAZULI_IMPORT_PASSWORD");

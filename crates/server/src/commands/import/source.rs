@@ -1,16 +1,19 @@
 //! Where repositories come from.
 
+use anyhow::bail;
 use bytes::Bytes;
 use lazuli_outbound::distribution::{BlobReader, Manifest, Remote};
 use lazuli_wire::oci::{Digest, Reference, RepositoryName, Tag, fallback_tag};
 use lazuli_wire::oci::{ManifestLimits, ParsedManifest};
 
+use super::layout::Layout;
 use super::tree::{FileReader, Tree};
 
 /// A registry, or what one left on a disk.
 pub(super) enum Source {
     Registry(Box<Remote>),
     Tree(Tree),
+    Layout(Layout),
 }
 
 /// The bytes of a blob.
@@ -24,6 +27,7 @@ impl Source {
         match self {
             Self::Registry(remote) => Ok(remote.catalog().await?),
             Self::Tree(tree) => tree.repositories().await,
+            Self::Layout(_) => bail!("an OCI layout is one repository, without a name"),
         }
     }
 
@@ -31,6 +35,7 @@ impl Source {
         match self {
             Self::Registry(remote) => Ok(remote.tags(name).await?),
             Self::Tree(tree) => tree.tags(name).await,
+            Self::Layout(layout) => Ok(layout.tags()),
         }
     }
 
@@ -39,6 +44,7 @@ impl Source {
         match self {
             Self::Registry(_) => Ok(Vec::new()),
             Self::Tree(tree) => tree.manifests(name).await,
+            Self::Layout(layout) => Ok(layout.manifests()),
         }
     }
 
@@ -50,6 +56,7 @@ impl Source {
         match self {
             Self::Registry(remote) => Ok(remote.manifest(name, reference).await?),
             Self::Tree(tree) => tree.manifest(name, reference).await,
+            Self::Layout(layout) => layout.manifest(reference),
         }
     }
 
@@ -63,6 +70,7 @@ impl Source {
         let remote = match self {
             Self::Registry(remote) => remote,
             Self::Tree(tree) => return tree.referrers(name, subject).await,
+            Self::Layout(layout) => return Ok(layout.referrers(subject)),
         };
         if let Some(found) = remote.referrers(name, subject).await? {
             return Ok(found);
@@ -89,6 +97,7 @@ impl Source {
                 Ok(Reader::Remote(Box::new(remote.blob(name, digest, size)?)))
             }
             Self::Tree(tree) => Ok(Reader::File(tree.blob(digest, size)?)),
+            Self::Layout(layout) => Ok(Reader::File(layout.blob(digest, size)?)),
         }
     }
 }

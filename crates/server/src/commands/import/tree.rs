@@ -139,11 +139,11 @@ impl Tree {
         reference: &Reference,
     ) -> anyhow::Result<Option<Manifest>> {
         let (name, reference) = (name.clone(), reference.clone());
-        self.blocking(move |tree| tree.read_manifest(&name, &reference))
+        self.blocking(move |tree| tree.linked_manifest(&name, &reference))
             .await
     }
 
-    fn read_manifest(
+    fn linked_manifest(
         &self,
         name: &RepositoryName,
         reference: &Reference,
@@ -164,18 +164,7 @@ impl Tree {
         if !self.has_revision(name, &digest)? {
             return Ok(None);
         }
-        let path = self.data(&digest);
-        let Some(bytes) = read(&path, ManifestLimits::default().max_bytes)? else {
-            return Ok(None);
-        };
-        if Digest::of(digest.algorithm(), &bytes) != digest {
-            bail!("{} is damaged: its digest is another one", path.display());
-        }
-        Ok(Some(Manifest {
-            media_type: None,
-            bytes: bytes.into(),
-            digest,
-        }))
+        read_manifest(&self.data(&digest), digest)
     }
 
     /// The manifests of the repository whose subject this is.
@@ -209,7 +198,7 @@ impl Tree {
         let mut all = Referrers::new();
         for digest in self.revisions(name)? {
             // What cannot be read is named when it is copied.
-            if let Ok(Some(manifest)) = self.read_manifest(name, &digest.into())
+            if let Ok(Some(manifest)) = self.linked_manifest(name, &digest.into())
                 && let Some(subject) = parse(&manifest).ok().and_then(|parsed| parsed.subject)
             {
                 all.entry(subject.digest).or_default().push(digest);
@@ -219,17 +208,36 @@ impl Tree {
     }
 
     pub(super) fn blob(&self, digest: &Digest, size: u64) -> anyhow::Result<FileReader> {
-        let path = self.data(digest);
-        let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let found = file.metadata()?.len();
-        if found != size {
-            bail!(
-                "{} has {found} bytes, and the manifest says {size}",
-                path.display()
-            );
-        }
-        Ok(FileReader { file: Some(file) })
+        open_blob(&self.data(digest), size)
     }
+}
+
+/// A manifest in a file, compared with its digest; `None` if there is no file.
+pub(super) fn read_manifest(path: &Path, digest: Digest) -> anyhow::Result<Option<Manifest>> {
+    let Some(bytes) = read(path, ManifestLimits::default().max_bytes)? else {
+        return Ok(None);
+    };
+    if Digest::of(digest.algorithm(), &bytes) != digest {
+        bail!("{} is damaged: its digest is another one", path.display());
+    }
+    Ok(Some(Manifest {
+        media_type: None,
+        bytes: bytes.into(),
+        digest,
+    }))
+}
+
+/// A blob in a file.
+pub(super) fn open_blob(path: &Path, size: u64) -> anyhow::Result<FileReader> {
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let found = file.metadata()?.len();
+    if found != size {
+        bail!(
+            "{} has {found} bytes, and the manifest says {size}",
+            path.display()
+        );
+    }
+    Ok(FileReader { file: Some(file) })
 }
 
 /// Reads a file in pieces, not on the threads of the network.
@@ -275,7 +283,7 @@ fn entries(folder: &Path) -> anyhow::Result<Vec<String>> {
 }
 
 /// A small file; `None` if there is none.
-fn read(path: &Path, most: usize) -> anyhow::Result<Option<Vec<u8>>> {
+pub(super) fn read(path: &Path, most: usize) -> anyhow::Result<Option<Vec<u8>>> {
     let file = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         file => file.with_context(|| format!("cannot read {}", path.display()))?,
