@@ -211,7 +211,7 @@ async fn render_object(
         Ok(asked) => asked,
         Err(answer) => return *answer,
     };
-    let pieces = registry.read_object(blob, &object, asked.start..asked.end);
+    let pieces = registry.read_object(access, blob, &object, asked.start..asked.end);
     let pieces = pieces.await.map_err(|error| task.pull_refusal(&error))?;
     let body = Body::stream(StreamBody::new(pieces, asked.end - asked.start));
     Ok(asked.answer(task, access, body))

@@ -6,9 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use lazuli_blobs::BlobObject;
+use lazuli_identity::{Pull, RepositoryAccess};
 use quick_cache::sync::Cache as Store;
 
-use super::{Content, StoredBlob};
+use super::{BlobBytes, Content, StoredBlob};
 use crate::{Error, Registry, Result};
 
 /// Most addresses remembered.
@@ -55,21 +56,32 @@ impl Registry {
         Ok(Some(url))
     }
 
-    /// The bytes of a part of an object. Errors: [`Error::Damaged`] when it is gone.
+    /// The bytes of a part of an object. If it is gone, the blob is looked up again: another node may have collected it, and
+    /// a push since then may have put it elsewhere.
+    ///
+    /// Errors: [`Error::Damaged`] when the store no longer has it as recorded.
     pub async fn read_object(
         &self,
+        access: &RepositoryAccess<Pull>,
         blob: &StoredBlob,
         object: &BlobObject,
         range: Range<u64>,
     ) -> Result<BoxStream<'static, Result<Bytes, lazuli_blobs::Error>>> {
-        match object.read(range).await {
+        match object.read(range.clone()).await {
             Ok(pieces) => Ok(pieces),
             Err(lazuli_blobs::Error::NotFound) => {
                 // It was there when it was looked up last.
                 if let Content::Stored(location) = &blob.content {
                     self.forget_file(location);
                 }
-                Err(Error::Damaged)
+                let (_, bytes) = self.open_blob(access, &blob.digest).await?;
+                let BlobBytes::Object(object) = bytes else {
+                    return Err(Error::Damaged);
+                };
+                match object.read(range).await {
+                    Err(lazuli_blobs::Error::NotFound) => Err(Error::Damaged),
+                    pieces => Ok(pieces?),
+                }
             }
             Err(error) => Err(error.into()),
         }

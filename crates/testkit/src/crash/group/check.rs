@@ -101,9 +101,23 @@ impl Group<'_> {
                 node.log_tail()
             );
         }
+        self.check_logs()?;
         let fsck = self.fsck(true)?;
         self.no_violations()?;
         Ok(fsck.summary)
+    }
+
+    /// What another node collected in order must not be reported as damage.
+    fn check_logs(&self) -> Result<()> {
+        for (number, node) in self.nodes.iter().enumerate() {
+            let log = node.log();
+            let line = log.lines().find(|line| line.contains("content is damaged"));
+            ensure!(
+                line.is_none() || self.nodes.len() == 1,
+                "node {number} tells of damage: {line:?}"
+            );
+        }
+        Ok(())
     }
 
     fn await_collection(&self) -> Result<()> {
