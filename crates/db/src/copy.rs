@@ -214,8 +214,11 @@ mod tests {
         (folder, db)
     }
 
-    /// The schema as SQLite knows it: table, columns with their types, and the key.
-    fn known(db: &Db) -> Vec<(String, Vec<(String, String, i64)>)> {
+    /// Name, type and place in the key of each column.
+    type Columns = Vec<(String, String, i64)>;
+
+    /// The schema as SQLite knows it.
+    fn known(db: &Db) -> Vec<(String, Columns)> {
         db.read_blocking(|tx| {
             let names = tx.query(
                 "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'schema_migrations' \
