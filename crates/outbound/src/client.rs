@@ -322,3 +322,29 @@ impl Resolve for Resolver {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn a_redirect_keeps_what_tls_promised() {
+        let lead = |from: &str, to: &str| {
+            let answer = http::Response::builder()
+                .status(302)
+                .header(header::LOCATION, to)
+                .body("")
+                .unwrap();
+            target(&Url::parse(from).unwrap(), &answer.into()).map(String::from)
+        };
+        let joined = lead("https://a.example/x/y", "../z?q").unwrap();
+        assert_eq!(joined, "https://a.example/z?q");
+        assert!(lead("http://a.example/", "https://b.example/").is_ok());
+        assert!(lead("http://a.example/", "http://b.example/").is_ok());
+        for place in ["http://a.example/", "ftp://a.example/", "//", "http://"] {
+            let outcome = lead("https://a.example/", place);
+            assert!(matches!(outcome, Err(Error::Redirect { .. })), "{place}");
+        }
+    }
+}

@@ -83,7 +83,7 @@ impl Import {
                 break;
             }
             self.report
-                .begin(format!("{} of {}: {name}", number + 1, names.len()));
+                .begin(&format!("{} of {}: {name}", number + 1, names.len()));
             if let Err(error) = self.repository(name, selection).await {
                 self.report.fail(&format!("repository {name}"), &error);
             }

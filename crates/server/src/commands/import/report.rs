@@ -65,11 +65,11 @@ impl Report {
     }
 
     /// A repository's turn.
-    pub(super) fn begin(&self, line: String) {
+    pub(super) fn begin(&self, line: &str) {
         *self
             .repository
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) = line;
+            .unwrap_or_else(PoisonError::into_inner) = printable(line);
         self.tick();
     }
 
@@ -98,7 +98,8 @@ impl Report {
     pub(super) fn fail(&self, what: &str, error: &anyhow::Error) {
         self.failures.add(1);
         self.ticker.end();
-        let _ = writeln!(std::io::stderr(), "missing: {what}: {error:#}");
+        let line = printable(&format!("missing: {what}: {error:#}"));
+        let _ = writeln!(std::io::stderr(), "{line}");
         let of_network = error
             .chain()
             .filter_map(|cause| cause.downcast_ref::<distribution::Error>())
@@ -149,4 +150,10 @@ impl Report {
         }
         out
     }
+}
+
+/// Names come from elsewhere, and go to a terminal.
+fn printable(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    text.chars().map(shown).collect()
 }
