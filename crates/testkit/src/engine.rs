@@ -243,7 +243,7 @@ mod tests {
             Duration::from_secs(30),
         );
         assert!(failure.unwrap_err().to_string().contains("exit status: 3"));
-        let late = run(&mut shell("sleep 30"), &log, limit).unwrap_err();
+        let late = run(&mut shell("exec sleep 30"), &log, limit).unwrap_err();
         assert!(late.to_string().contains("longer"), "{late}");
         assert_eq!(tail(&log), "first\nsecond");
     }
