@@ -126,29 +126,10 @@ pub async fn list_uploads(store: &Store) -> Vec<ListedUpload> {
 #[macro_export]
 macro_rules! blob_store_suite {
     ($open:expr) => {
+        $crate::blob_store_suite! { bucket $open }
         $crate::blob_store_suite! { $open =>
-            pushed_bytes_come_back
-            nothing_is_visible_before_it_is_finished
-            an_upload_continues_from_a_saved_hash
-            bytes_past_the_offset_are_dropped
-            an_offset_past_the_end_is_damage
-            unknown_uploads_are_not_found
-            unknown_blobs_are_not_found
-            an_upload_has_one_writer_at_a_time
-            a_dropped_writer_loses_nothing_reported
-            finishing_checks_the_size
-            finishing_can_be_repeated
-            aborting_removes_an_upload
-            aborting_cuts_a_writer_off
-            equal_content_has_a_place_for_each_upload
             removing_a_blob_leaves_open_files_readable
-            opening_checks_the_size
-            what_is_held_back_is_finished
             rehashing_gives_the_hash_of_the_first_bytes
-            lists_tell_what_is_there
-            prefixes_keep_to_their_alphabet
-            a_stored_location_finds_its_blob
-            uploads_at_the_same_time_do_not_mix
         }
     };
     // Buckets have no open files, and parts of theirs cannot be read.
