@@ -1,5 +1,7 @@
 //! Two processes on one database and one bucket of Ceph's.
 
+use std::time::Duration;
+
 use lazuli_testkit::postgres::Database;
 use lazuli_testkit::server::Server;
 
@@ -72,9 +74,12 @@ fn two_clients_of_one_session_at_two_nodes_never_mix_their_bytes() {
         let target = start(&nodes[0], "a");
         let contents = [0, 1].map(|number| bytes(size, 70 + 2 * round as u64 + number));
         std::thread::scope(|scope| {
-            for (node, content) in nodes.iter().zip(&contents) {
+            for (late, (node, content)) in nodes.iter().zip(&contents).enumerate() {
                 let target = &target;
+                // From both at once to one after the other, which has to store the first one's.
+                let wait = Duration::from_millis((late * round * round * 10) as u64);
                 scope.spawn(move || {
+                    std::thread::sleep(wait);
                     let chunk = &content[..size - 10];
                     let sent = node.admin().send("PATCH", target, &[OCTETS], chunk);
                     if sent.status == 202 {
