@@ -34,6 +34,7 @@ pub struct Node {
     binaries: PathBuf,
     user: Option<&'static str>,
     address: SocketAddr,
+    flushes: bool,
 }
 
 impl Node {
@@ -43,11 +44,24 @@ impl Node {
     /// # Panics
     /// When it does not start, and, under `CI=true`, when this machine has no PostgreSQL.
     pub fn start() -> Option<Self> {
+        Self::start_as(false)
+    }
+
+    /// The same of a server that flushes its disk, as one that people use does: to measure.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn start_that_flushes() -> Option<Self> {
+        Self::start_as(true)
+    }
+
+    fn start_as(flushes: bool) -> Option<Self> {
         let Some(binaries) = binaries() else {
             not_run();
             return None;
         };
         let started = Self::stopped(binaries).and_then(|mut node| {
+            node.flushes = flushes;
             initialize(&node.binaries, node.user, node.folder.path())?;
             node.launch()?;
             Ok(node)
@@ -182,6 +196,7 @@ impl Node {
             binaries,
             user,
             address: free_port(),
+            flushes: false,
         })
     }
 
@@ -235,7 +250,11 @@ impl Node {
             // How a standby calls itself to its primary.
             &format!("cluster_name=standby{port}"),
             "unix_socket_directories=",
-            "fsync=off",
+            if self.flushes {
+                "fsync=on"
+            } else {
+                "fsync=off"
+            },
             "max_connections=100",
             "shared_buffers=32MB",
             "wal_keep_size=256MB",
