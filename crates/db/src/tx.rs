@@ -40,6 +40,17 @@ impl<'c> Tx<'c> {
         self.note(result)
     }
 
+    /// Runs a statement of which nothing needs to be known but that it worked. On PostgreSQL it is on its way while the next
+    /// ones are made: its error may come with one of those, or at the commit.
+    pub fn send(&mut self, sql: &'static str, params: &[Value<'_>]) -> Result<()> {
+        self.usable()?;
+        let result = check(params).and_then(|()| match &mut self.session {
+            Session::Sqlite(session) => session.execute(sql, params).map(drop),
+            Session::Postgres(session) => session.send(sql, params),
+        });
+        self.note(result)
+    }
+
     /// Runs a statement and maps its first row, if it has one. Further rows are not looked at.
     pub fn query_one<T>(
         &mut self,

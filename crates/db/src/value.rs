@@ -30,6 +30,35 @@ impl Value<'_> {
     }
 }
 
+/// A parameter that outlives the call it was given to.
+pub(crate) enum OwnedValue {
+    Plain(Value<'static>),
+    Text(Box<str>),
+    Bytes(Box<[u8]>),
+}
+
+impl OwnedValue {
+    pub(crate) fn as_value(&self) -> Value<'_> {
+        match self {
+            Self::Plain(value) => *value,
+            Self::Text(text) => Value::Text(text),
+            Self::Bytes(bytes) => Value::Bytes(bytes),
+        }
+    }
+}
+
+impl From<&Value<'_>> for OwnedValue {
+    fn from(value: &Value<'_>) -> Self {
+        match *value {
+            Value::Null => Self::Plain(Value::Null),
+            Value::I64(value) => Self::Plain(Value::I64(value)),
+            Value::Text(text) => Self::Text(text.into()),
+            Value::Bytes(bytes) => Self::Bytes(bytes.into()),
+            Value::OutOfRange => Self::Plain(Value::OutOfRange),
+        }
+    }
+}
+
 /// Makes the parameter list of a statement: `params![id, name, &digest[..]]` is `&[Value::from(id), ..]`.
 #[macro_export]
 macro_rules! params {

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use postgres::Config;
-use postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::Config;
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 
 use super::tls::{Tls, Verify};
 use crate::{Error, Result};
@@ -16,7 +16,7 @@ pub(super) fn parse(address: &str) -> Result<(Config, Tls)> {
         } else {
             split_list(address)?
         };
-    let mut config: Config = rest.parse().map_err(|e: postgres::Error| {
+    let mut config: Config = rest.parse().map_err(|e: tokio_postgres::Error| {
         // The text may hold a password, so it is not repeated.
         let cause = std::error::Error::source(&e)
             .map(|cause| format!(": {cause}"))
@@ -150,7 +150,7 @@ fn value_of(text: &str) -> Result<(String, usize)> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use postgres::config::Host;
+    use tokio_postgres::config::Host;
 
     use super::*;
 

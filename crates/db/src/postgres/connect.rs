@@ -1,12 +1,10 @@
 //! Connections: how they are made, and what is asked of the server and the schema each time.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use postgres::error::Severity;
-use postgres::{Client, Config};
+use tokio_postgres::{Config, SimpleQueryMessage};
 
+use super::driver::Driver;
 use super::session::error;
 use super::tls::Tls;
 use super::{MIGRATION_LOCK, address};
@@ -17,23 +15,6 @@ use crate::{Error, Result, migrate};
 pub(super) struct Connector {
     config: Config,
     tls: Tls,
-}
-
-/// A connection, ready for transactions.
-pub(super) struct Connection {
-    pub(super) client: Client,
-    /// Set when the server warns.
-    pub(super) warned: Warned,
-}
-
-/// Whether the server has warned since this was last asked.
-#[derive(Clone, Default)]
-pub(super) struct Warned(Arc<AtomicBool>);
-
-impl Warned {
-    pub(super) fn take(&self) -> bool {
-        self.0.swap(false, Ordering::AcqRel)
-    }
 }
 
 impl Connector {
@@ -57,31 +38,20 @@ impl Connector {
     }
 
     /// A connection as the driver makes it.
-    pub(super) fn dial(&self) -> Result<Connection> {
-        let warned = Warned::default();
-        let told = warned.clone();
-        let mut config = self.config.clone();
-        config.notice_callback(move |notice| {
-            if notice.parsed_severity() == Some(Severity::Warning) {
-                tracing::warn!(message = notice.message(), "PostgreSQL warns");
-                told.0.store(true, Ordering::Release);
-            } else {
-                tracing::debug!(message = notice.message(), "PostgreSQL notice");
-            }
-        });
+    pub(super) fn dial(&self) -> Result<Driver> {
         let tls = self.tls.load().map_err(|e| unusable(&e))?;
-        let client = config.connect(tls).map_err(|e| unavailable(&e))?;
-        Ok(Connection { client, warned })
+        let dialled = Driver::connect(&self.config, tls)
+            .map_err(|e| Error::Unsuitable(format!("no runtime for PostgreSQL: {e}").into()))?;
+        dialled.map_err(|e| unavailable(&e))
     }
 
     /// A connection as the threads use it, on a schema that this program knows.
-    pub(super) fn connect(&self) -> Result<Connection> {
-        let mut connection = self.dial()?;
-        check_schema(&mut connection.client)?;
+    pub(super) fn connect(&self) -> Result<Driver> {
+        let mut driver = self.dial()?;
+        check_schema(&mut driver)?;
         // Outside of write transactions nothing can be changed. A server may have been set up not to wait for its disk.
-        connection
-            .client
-            .batch_execute(
+        driver
+            .batch(
                 "SET default_transaction_read_only = on;
                  SET default_transaction_isolation = 'repeatable read';
                  SET idle_in_transaction_session_timeout = '60s';
@@ -91,21 +61,24 @@ impl Connector {
                    WHERE current_setting('synchronous_commit') = 'off'",
             )
             .map_err(|e| error(&e))?;
-        Ok(connection)
+        Ok(driver)
     }
 }
 
 /// Refuses a schema that a newer program has made meanwhile. While one is at it, this waits for its end: it holds the lock
 /// alone, and ended all connections made before ([`super::migrate`]). So no transaction of an older program runs on a newer
 /// schema.
-fn check_schema(client: &mut Client) -> Result<()> {
+fn check_schema(driver: &mut Driver) -> Result<()> {
     let shared = MIGRATION_LOCK.replace("lock(", "lock_shared(");
     let check = format!("BEGIN; {shared}; SELECT MAX(version) FROM schema_migrations; COMMIT");
-    let answers = client.simple_query(&check).map_err(|e| error(&e))?;
+    let client = driver.client();
+    let answers = driver
+        .run(client.simple_query(&check))
+        .map_err(|e| error(&e))?;
     let found = answers
         .iter()
         .filter_map(|answer| match answer {
-            postgres::SimpleQueryMessage::Row(row) => row.get(0)?.parse::<i64>().ok(),
+            SimpleQueryMessage::Row(row) => row.get(0)?.parse::<i64>().ok(),
             _ => None,
         })
         .next_back();
@@ -120,7 +93,7 @@ fn unusable(source: &std::io::Error) -> Error {
     Error::Unsuitable(format!("TLS to PostgreSQL: {source}").into())
 }
 
-fn unavailable(source: &postgres::Error) -> Error {
+fn unavailable(source: &tokio_postgres::Error) -> Error {
     match error(source) {
         Error::Other(text) => Error::Unavailable(text),
         other => other,

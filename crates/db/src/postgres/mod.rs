@@ -2,6 +2,7 @@
 
 mod address;
 mod connect;
+mod driver;
 mod session;
 mod tls;
 mod worker;
@@ -9,9 +10,10 @@ mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
-use postgres::Client;
+use tokio_postgres::types::FromSql;
 
-use self::connect::{Connection, Connector};
+use self::connect::Connector;
+use self::driver::Driver;
 use self::session::error;
 pub(crate) use self::session::{Session, column_bytes, column_i64, column_text};
 use crate::clock::instant;
@@ -77,11 +79,11 @@ pub(crate) fn readers(connections: usize) -> usize {
 }
 
 /// The first connection: looks whether the database will do, and migrates it.
-fn prepare(connector: &Connector) -> Result<Connection> {
+fn prepare(connector: &Connector) -> Result<Driver> {
     let mut attempt = 1;
     loop {
         let prepared = check_server(connector)
-            .and_then(|connection| migrate(connection, migrate::MIGRATIONS))
+            .and_then(|driver| migrate(driver, migrate::MIGRATIONS))
             .and_then(|()| connector.connect());
         match prepared {
             Err(Error::Unavailable(_)) if attempt < ATTEMPTS => {
@@ -94,12 +96,12 @@ fn prepare(connector: &Connector) -> Result<Connection> {
 }
 
 /// Whether the database will do.
-fn check_server(connector: &Connector) -> Result<Connection> {
-    let mut connection = connector.dial()?;
-    let client = &mut connection.client;
+fn check_server(connector: &Connector) -> Result<Driver> {
+    let mut driver = connector.dial()?;
     let mut show = |name: &str| -> Result<String> {
-        let row = client
-            .query_one("SELECT current_setting($1)", &[&name])
+        let client = driver.client();
+        let row = driver
+            .run(client.query_one("SELECT current_setting($1)", &[&name]))
             .map_err(|e| error(&e))?;
         row.try_get(0).map_err(|e| error(&e))
     };
@@ -119,33 +121,32 @@ fn check_server(connector: &Connector) -> Result<Connection> {
             );
         }
     }
-    Ok(connection)
+    Ok(driver)
 }
 
 /// Brings the schema up to date, and first ends all connections of other nodes if it is not. New ones wait until this is
 /// done ([`connect`]).
-fn migrate(mut connection: Connection, migrations: &[migrate::Migration]) -> Result<()> {
-    let client = &mut connection.client;
-    let is_old = |client: &mut Client| -> Result<bool> {
+fn migrate(mut driver: Driver, migrations: &[migrate::Migration]) -> Result<()> {
+    let is_old = |driver: &mut Driver| -> Result<bool> {
         let newest = migrations.last().map_or(0, |last| last.version);
         let made: bool = one(
-            client,
+            driver,
             "SELECT to_regclass('schema_migrations') IS NOT NULL",
         )?;
         Ok(made
-            && one::<Option<i64>>(client, "SELECT MAX(version) FROM schema_migrations")?
+            && one::<Option<i64>>(driver, "SELECT MAX(version) FROM schema_migrations")?
                 < Some(newest))
     };
-    if is_old(client)? {
+    if is_old(&mut driver)? {
         // Held until this connection ends, so in front of the transaction, whose snapshot must see how it was left.
-        client
-            .batch_execute(&MIGRATION_LOCK.replace("_xact", ""))
+        driver
+            .batch(&MIGRATION_LOCK.replace("_xact", ""))
             .map_err(|e| error(&e))?;
-        if is_old(client)? {
-            end_others(client)?;
+        if is_old(&mut driver)? {
+            end_others(&mut driver)?;
         }
     }
-    let mut session = Session::new(connection, Faults::default());
+    let mut session = Session::new(driver, Faults::default());
     // Not SERIALIZABLE: the snapshot must be younger than the lock.
     session.batch("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")?;
     session.batch(MIGRATION_LOCK)?;
@@ -155,14 +156,14 @@ fn migrate(mut connection: Connection, migrations: &[migrate::Migration]) -> Res
 }
 
 /// Ends the connections of all nodes but those that wait for the migration, and waits until they are gone.
-fn end_others(client: &mut Client) -> Result<()> {
+fn end_others(driver: &mut Driver) -> Result<()> {
     const OTHERS: &str = "FROM pg_stat_activity WHERE datname = current_database() AND usename = current_user \
         AND application_name = current_setting('application_name') AND pid <> pg_backend_pid() \
         AND NOT (wait_event_type = 'Lock' AND wait_event = 'advisory')";
     let deadline = instant() + ENDING;
     loop {
         let ended: i64 = one(
-            client,
+            driver,
             &format!("SELECT COUNT(pg_terminate_backend(pid)) {OTHERS}"),
         )?;
         if ended == 0 {
@@ -176,8 +177,11 @@ fn end_others(client: &mut Client) -> Result<()> {
     }
 }
 
-fn one<T: for<'a> postgres::types::FromSql<'a>>(client: &mut Client, sql: &str) -> Result<T> {
-    let row = client.query_one(sql, &[]).map_err(|e| error(&e))?;
+fn one<T: for<'a> FromSql<'a>>(driver: &mut Driver, sql: &str) -> Result<T> {
+    let client = driver.client();
+    let row = driver
+        .run(client.query_one(sql, &[]))
+        .map_err(|e| error(&e))?;
     row.try_get(0).map_err(|e| error(&e))
 }
 

@@ -1,24 +1,25 @@
 //! A connection with its prepared statements, and the translation of values, rows and errors.
 
 use std::error::Error as StdError;
+use std::pin::pin;
 use std::sync::Arc;
 
-use postgres::error::{Severity, SqlState};
-use postgres::fallible_iterator::FallibleIterator;
-use postgres::types::private::BytesMut;
-use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
-use postgres::{Client, RowIter, Statement};
+use futures_util::TryStreamExt as _;
+use tokio_postgres::Statement;
+use tokio_postgres::error::{DbError, Severity, SqlState};
+use tokio_postgres::types::private::BytesMut;
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
-use super::connect::{Connection, Warned};
+use super::driver::Driver;
 use crate::dialect::Engine;
 use crate::faults::{Fault, FaultPoint, Faults};
 use crate::row::{self, Row, mismatch};
 use crate::statements::Statements;
+use crate::value::OwnedValue;
 use crate::{Error, Result, Value};
 
 pub(crate) struct Session {
-    client: Client,
-    warned: Warned,
+    driver: Driver,
     statements: Statements<Statement>,
     faults: Faults,
     /// Whether faults apply: only to write transactions.
@@ -26,20 +27,39 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(connection: Connection, faults: Faults) -> Self {
+    pub(super) fn new(driver: Driver, faults: Faults) -> Self {
         Self {
-            client: connection.client,
-            warned: connection.warned,
+            driver,
             statements: Statements::new(),
             faults,
             writing: false,
         }
     }
 
+    /// Begins a transaction, together with its first statement.
+    pub(super) fn begin(&mut self, sql: &'static str) {
+        let client = self.driver.client();
+        self.driver
+            .send(async move { client.batch_execute(sql).await });
+    }
+
     pub(crate) fn execute(&mut self, sql: &'static str, params: &[Value<'_>]) -> Result<u64> {
-        let mut rows = self.start(sql, params)?;
-        while rows.next().map_err(|e| error(&e))?.is_some() {}
-        Ok(rows.rows_affected().unwrap_or(0))
+        let statement = self.prepare(sql, params)?;
+        let client = self.driver.client();
+        let executed = client.execute_raw(&statement, params.iter().map(|value| Bind(*value)));
+        self.driver.run(executed).map_err(|e| error(&e))
+    }
+
+    /// The same without waiting for the outcome: an error comes with a later statement, or at the end.
+    pub(crate) fn send(&mut self, sql: &'static str, params: &[Value<'_>]) -> Result<()> {
+        let statement = self.prepare(sql, params)?;
+        let client = self.driver.client();
+        let params: Vec<OwnedValue> = params.iter().map(OwnedValue::from).collect();
+        self.driver.send(async move {
+            let params = params.iter().map(|value| Bind(value.as_value()));
+            client.execute_raw(&statement, params).await.map(drop)
+        });
+        Ok(())
     }
 
     pub(crate) fn query_one<T>(
@@ -48,15 +68,14 @@ impl Session {
         params: &[Value<'_>],
         map: impl FnOnce(&Row<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
-        let mut rows = self.start(sql, params)?;
         let mut map = Some(map);
         let mut first = None;
-        // Read to the end: an error may come after the first row.
-        while let Some(row) = rows.next().map_err(|e| error(&e))? {
+        self.each(sql, params, |row| {
             if let Some(map) = map.take() {
-                first = Some(map(&Row(row::Inner::Postgres(&row)))?);
+                first = Some(map(row)?);
             }
-        }
+            Ok(())
+        })?;
         Ok(first)
     }
 
@@ -66,51 +85,73 @@ impl Session {
         params: &[Value<'_>],
         mut map: impl FnMut(&Row<'_>) -> Result<T>,
     ) -> Result<Vec<T>> {
-        let mut rows = self.start(sql, params)?;
         let mut mapped = Vec::new();
-        while let Some(row) = rows.next().map_err(|e| error(&e))? {
-            mapped.push(map(&Row(row::Inner::Postgres(&row)))?);
-        }
+        self.each(sql, params, |row| {
+            mapped.push(map(row)?);
+            Ok(())
+        })?;
         Ok(mapped)
+    }
+
+    /// All rows are read, also after the last one that is wanted: an error may come after it.
+    fn each(
+        &mut self,
+        sql: &'static str,
+        params: &[Value<'_>],
+        mut map: impl FnMut(&Row<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let statement = self.prepare(sql, params)?;
+        let client = self.driver.client();
+        let rows = client.query_raw(&statement, params.iter().map(|value| Bind(*value)));
+        let mut rows = pin!(self.driver.run(rows).map_err(|e| error(&e))?);
+        while let Some(row) = self.driver.run(rows.try_next()).map_err(|e| error(&e))? {
+            map(&Row(row::Inner::Postgres(&row)))?;
+        }
+        Ok(())
     }
 
     /// Several statements without parameters.
     pub(crate) fn batch(&mut self, sql: &str) -> Result<()> {
-        self.client.batch_execute(sql).map_err(|e| error(&e))
+        self.driver.batch(sql).map_err(|e| error(&e))
     }
 
-    /// Ends a write transaction.
+    /// Ends a transaction without effect. That it was is not waited for.
+    pub(super) fn roll_back(&mut self) {
+        let client = self.driver.client();
+        self.driver
+            .send_only(async move { client.batch_execute("ROLLBACK").await });
+    }
+
+    /// Ends a write transaction, whose last statements may still be on their way. Afterwards there is none.
     ///
     /// A commit with a warning counts for nothing: a server that is told to stop waiting for its standby says that it has
     /// committed, and in a warning, that the standby may not have it.
     pub(super) fn commit(&mut self) -> Result<()> {
-        self.warned.take();
-        let committed = self.client.batch_execute("COMMIT");
-        if committed.is_ok() && self.warned.take() {
+        self.driver.take_warning();
+        let committed = self.driver.batch("COMMIT");
+        if committed.is_ok() && self.driver.take_warning() {
             return Err(Error::OutcomeUnknown);
         }
-        committed.map_err(|e| {
-            match e
-                .as_db_error()
-                .map(postgres::error::DbError::parsed_severity)
-            {
-                // The server says that it has rolled back.
-                Some(Some(Severity::Error)) => error(&e),
-                _ => Error::OutcomeUnknown,
-            }
+        committed.map_err(|e| match e.as_db_error().map(DbError::parsed_severity) {
+            // The server says that it has rolled back, or that a statement failed, after which it does so.
+            Some(Some(Severity::Error)) => error(&e),
+            _ => Error::OutcomeUnknown,
         })
     }
 
-    fn start(&mut self, sql: &'static str, params: &[Value<'_>]) -> Result<RowIter<'_>> {
+    fn prepare(&mut self, sql: &'static str, params: &[Value<'_>]) -> Result<Statement> {
         if self.writing
             && let Some(fault) = self.faults.at(FaultPoint::Statement)
         {
             return Err(injected(fault));
         }
-        let client = &mut self.client;
+        let driver = &mut self.driver;
         let statement = self
             .statements
-            .get(sql, || client.prepare(&Engine::Postgres.render(sql)))
+            .get(sql, || {
+                let client = driver.client();
+                driver.run(client.prepare(&Engine::Postgres.render(sql)))
+            })
             .map_err(|e| error(&e))?;
         if statement.params().len() != params.len() {
             return Err(Error::other(format!(
@@ -118,9 +159,7 @@ impl Session {
                 params.len()
             )));
         }
-        client
-            .query_raw(&*statement, params.iter().map(|value| Bind(*value)))
-            .map_err(|e| error(&e))
+        Ok(statement.clone())
     }
 }
 
@@ -174,24 +213,24 @@ impl<'a> FromSql<'a> for Integer {
     }
 }
 
-pub(crate) fn column_i64(row: &postgres::Row, column: usize) -> Result<Option<i64>> {
+pub(crate) fn column_i64(row: &tokio_postgres::Row, column: usize) -> Result<Option<i64>> {
     let value: Option<Integer> = row
         .try_get(column)
         .map_err(|e| mismatch(column, "an integer", &e))?;
     Ok(value.map(|value| value.0))
 }
 
-pub(crate) fn column_text(row: &postgres::Row, column: usize) -> Result<Option<&str>> {
+pub(crate) fn column_text(row: &tokio_postgres::Row, column: usize) -> Result<Option<&str>> {
     row.try_get(column)
         .map_err(|e| mismatch(column, "text", &e))
 }
 
-pub(crate) fn column_bytes(row: &postgres::Row, column: usize) -> Result<Option<&[u8]>> {
+pub(crate) fn column_bytes(row: &tokio_postgres::Row, column: usize) -> Result<Option<&[u8]>> {
     row.try_get(column)
         .map_err(|e| mismatch(column, "bytes", &e))
 }
 
-pub(super) fn error(source: &postgres::Error) -> Error {
+pub(super) fn error(source: &tokio_postgres::Error) -> Error {
     // The driver's own text for a server's error is only "db error".
     let text: Arc<str> = match (source.as_db_error(), StdError::source(source)) {
         (Some(db), _) => format!("{} ({})", db.message(), db.code().code()).into(),

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::connect::{Connection, Connector};
+use super::connect::Connector;
+use super::driver::Driver;
 use super::session::{Session, injected};
 use crate::clock::instant;
 use crate::faults::{Fault, FaultPoint, Faults};
@@ -25,7 +26,7 @@ const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 pub(super) struct Parts {
     pub(super) connector: Connector,
     /// A connection that is there already.
-    pub(super) first: Option<Connection>,
+    pub(super) first: Option<Driver>,
     pub(super) counters: Arc<Counters>,
     pub(super) faults: Faults,
 }
@@ -102,18 +103,13 @@ impl Worker {
         let tx = self.connected()?;
         let writing = matches!(job.kind, Kind::Durable | Kind::Relaxed);
         tx.failure = None;
-        let begun = match job.kind {
-            Kind::Durable => tx.batch("BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE"),
-            Kind::Relaxed => tx.batch(
+        match job.kind {
+            Kind::Durable => session(tx).begin("BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE"),
+            Kind::Relaxed => session(tx).begin(
                 "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE; SET LOCAL synchronous_commit = off",
             ),
-            Kind::Snapshot => tx.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
-            Kind::Single => Ok(()),
-        };
-        if let Err(e) = begun {
-            self.tx = None;
-            job.work.fail(e);
-            return Ok(End::Broken);
+            Kind::Snapshot => session(tx).begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+            Kind::Single => {}
         }
         session(tx).writing = writing;
         let started = instant();
@@ -151,7 +147,10 @@ impl Worker {
         let committed = match fault {
             None => session.commit(),
             Some(Fault::ConnectionLost) => session.commit().and(Err(Error::OutcomeUnknown)),
-            Some(fault) => Err(injected(fault)),
+            Some(fault) => {
+                session.roll_back();
+                Err(injected(fault))
+            }
         };
         match committed {
             Ok(()) => {
@@ -159,10 +158,15 @@ impl Worker {
                 Counters::add(&counters.transactions, 1);
                 return Ok(End::Done);
             }
-            Err(Error::OutcomeUnknown) => self.tx = None,
-            Err(_) => self.roll_back(),
+            Err(Error::OutcomeUnknown | Error::Unavailable(_)) => self.tx = None,
+            Err(_) => {}
         }
         match committed {
+            // Of a statement that the server refused, so nothing was committed.
+            Err(e @ Error::Unavailable(_)) => {
+                job.work.fail(e);
+                Ok(End::Broken)
+            }
             Err(Error::Conflict) => {
                 job.work.fail(Error::Conflict);
                 Ok(End::Collided)
@@ -177,24 +181,22 @@ impl Worker {
         }
     }
 
-    /// Ends a transaction without effect. Cannot fail: if the connection is broken, so is the transaction.
+    /// Ends a transaction without effect. If the connection is broken, so is the transaction.
     fn roll_back(&mut self) {
-        if let Some(tx) = &mut self.tx
-            && session(tx).batch("ROLLBACK").is_err()
-        {
-            self.tx = None;
+        if let Some(tx) = &mut self.tx {
+            session(tx).roll_back();
         }
     }
 
     fn connected(&mut self) -> Result<&mut Tx<'static>> {
         if self.tx.is_none() {
-            let connection = match (self.parts.first.take(), &self.down) {
-                (Some(connection), _) => connection,
+            let driver = match (self.parts.first.take(), &self.down) {
+                (Some(driver), _) => driver,
                 (None, Some((error, at))) if at.elapsed() < RECONNECT_AFTER => {
                     return Err(error.clone());
                 }
                 (None, _) => match self.parts.connector.connect() {
-                    Ok(connection) => connection,
+                    Ok(driver) => driver,
                     Err(e) => {
                         if let Some(down) = &mut self.down {
                             *down = (e.clone(), instant());
@@ -204,7 +206,7 @@ impl Worker {
                 },
             };
             self.down = None;
-            let session = Session::new(connection, self.parts.faults.clone());
+            let session = Session::new(driver, self.parts.faults.clone());
             self.tx = Some(Tx::new(tx::Session::Postgres(Box::new(session))));
         }
         self.tx.as_mut().ok_or(Error::Closed)
