@@ -11,13 +11,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
 /// The limit of a command that asked for no other.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_mins(3);
 const POLL: Duration = Duration::from_millis(10);
+
+/// Whether a command that ended is to be run again: its line, how often it was run, when it began, what it left.
+pub(crate) type Again = Box<dyn Fn(&str, usize, SystemTime, &Output) -> bool>;
 
 /// A command to run to its end.
 pub(crate) struct Cmd {
@@ -26,6 +29,7 @@ pub(crate) struct Cmd {
     stdin: Option<Vec<u8>>,
     timeout: Duration,
     transcript: Option<PathBuf>,
+    again: Option<Again>,
 }
 
 /// What a finished command left.
@@ -43,6 +47,7 @@ impl Cmd {
             stdin: None,
             timeout: DEFAULT_TIMEOUT,
             transcript: None,
+            again: None,
         }
     }
 
@@ -91,8 +96,27 @@ impl Cmd {
         self
     }
 
+    /// Runs the command again as long as this says so.
+    pub(crate) fn again(mut self, again: Again) -> Self {
+        self.again = Some(again);
+        self
+    }
+
     /// Runs the command, whatever its exit status.
     pub(crate) fn output(mut self) -> Result<Output> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let begun = SystemTime::now();
+            let out = self.once()?;
+            match &self.again {
+                Some(again) if again(&self.shown, tries, begun, &out) => {}
+                _ => return Ok(out),
+            }
+        }
+    }
+
+    fn once(&mut self) -> Result<Output> {
         let spool = Spool::new()?;
         self.command
             .stdout(File::create(&spool.stdout)?)
@@ -314,6 +338,19 @@ mod tests {
             "{error}"
         );
         assert!(error.to_string().contains("before"), "{error}");
+    }
+
+    #[test]
+    fn a_command_is_run_again_with_the_same_input() {
+        let count = || Cmd::new("cat").stdin("x").output().unwrap();
+        assert_eq!(count().stdout, "x");
+        let out = Cmd::new("sh")
+            .args(["-c", "cat; exit 3"])
+            .stdin("x")
+            .again(Box::new(|_, tries, _, out| tries < 3 && out.stdout == "x"))
+            .output()
+            .unwrap();
+        assert_eq!((out.stdout.as_str(), out.status.code()), ("x", Some(3)));
     }
 
     #[test]

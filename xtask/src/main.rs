@@ -32,7 +32,9 @@ The project's own commands.
     cargo xtask test [--only PART]...    everything that CI runs; --list shows the parts
     cargo xtask tidy                     the house rules: sizes, layers, words, links, licences, generated documents
     cargo xtask clients [NAME]...        real clients against the release binary; --list shows them,
-                                         --binary PATH takes another one
+                                         --binary PATH takes another one; --nodes: against three nodes behind nginx, as
+                                         deploy/compose starts them, one being killed every few seconds (--seed N,
+                                         --kill-every SECONDS)
     cargo xtask crash [--rounds N]...    kills the server under load and looks what is left; --help shows its flags
     cargo xtask deploy [--binary PATH]   what deploy/ holds, with the release binary or another one
     cargo xtask docs                     writes the generated documents
@@ -87,24 +89,22 @@ fn dispatch(args: &[String]) -> Result<bool> {
 fn clients_command(args: &[String]) -> Result<bool> {
     let mut binary = None;
     let mut names = Vec::new();
+    let mut deaths = None;
     let mut args = args.iter();
     while let Some(arg) = args.next() {
+        let mut value = || args.next().with_context(|| format!("{arg} needs a value"));
         match arg.as_str() {
             "--list" => {
-                for client in clients::CLIENTS {
-                    println!(
-                        "{:<18} {} cases  {}",
-                        client.name,
-                        client.cases().len(),
-                        client.origin
-                    );
-                }
+                list_clients();
                 return Ok(true);
             }
             "--binary" => {
-                let path = args.next().context("--binary needs a path")?;
+                let path = value()?;
                 binary = Some(std::fs::canonicalize(path).with_context(|| path.clone())?);
             }
+            "--nodes" => _ = deaths.get_or_insert(clients::Deaths::default()),
+            "--seed" => deaths.get_or_insert_default().seed = value()?.parse()?,
+            "--kill-every" => deaths.get_or_insert_default().every = value()?.parse()?,
             flag if flag.starts_with('-') => bail!("unknown flag {flag}; see cargo xtask help"),
             name => names.push(name.to_owned()),
         }
@@ -115,8 +115,22 @@ fn clients_command(args: &[String]) -> Result<bool> {
         None if test::build_release(&mut results) => test::release_binary(),
         None => return Ok(results.summary()),
     };
-    clients::run_all(&binary, &names, &mut results)?;
+    match deaths {
+        Some(deaths) => clients::run_on_nodes(&binary, &names, deaths, &mut results)?,
+        None => clients::run_all(&binary, &names, &mut results)?,
+    }
     Ok(results.summary())
+}
+
+fn list_clients() {
+    for client in clients::CLIENTS {
+        println!(
+            "{:<18} {} cases  {}",
+            client.name,
+            client.cases().len(),
+            client.origin
+        );
+    }
 }
 
 fn deploy_command(args: &[String]) -> Result<bool> {

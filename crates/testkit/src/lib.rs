@@ -10,6 +10,7 @@
 pub mod crash;
 mod engine;
 pub mod http;
+pub mod nodes;
 pub mod object_stores;
 pub mod postgres;
 pub mod proxy;

@@ -102,10 +102,16 @@ impl Context {
     }
 
     pub(super) fn cmd(&self, program: impl AsRef<OsStr>) -> Cmd {
-        Cmd::new(program)
+        let cmd = Cmd::new(program)
             .only_env(&self.vars)
             .dir(&self.dir)
-            .transcript(&self.transcript)
+            .transcript(&self.transcript);
+        match self.access.repeats.clone() {
+            Some(repeats) => cmd.again(Box::new(move |shown, tries, begun, out| {
+                repeats.again(shown, tries, begun, out)
+            })),
+            None => cmd,
+        }
     }
 
     pub(super) fn daemon<S: AsRef<OsStr>>(

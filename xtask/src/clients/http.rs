@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::context::USER;
+use super::repeats::insist;
 use super::server::Access;
 
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
@@ -64,19 +65,18 @@ fn manifest_path(name: &str) -> String {
 
 fn ask(access: &Access, method: &str, path: &str) -> Result<Response> {
     let credentials = base64(format!("{USER}:{}", access.password).as_bytes());
-    let response = send(
-        &access.host,
-        method,
-        path,
-        &format!("Authorization: Basic {credentials}\r\nAccept: {ACCEPT}\r\n"),
-    )?;
-    ensure!(
-        response.status == 200,
-        "{method} {path}: {} {}",
-        response.status,
-        String::from_utf8_lossy(&response.body)
-    );
-    Ok(response)
+    let headers = format!("Authorization: Basic {credentials}\r\nAccept: {ACCEPT}\r\n");
+    let what = format!("{method} {path}");
+    insist(access.repeats.as_deref(), &what, || {
+        let response = send(&access.host, method, path, &headers)?;
+        ensure!(
+            response.status == 200,
+            "{what}: {} {}",
+            response.status,
+            String::from_utf8_lossy(&response.body)
+        );
+        Ok(response)
+    })
 }
 
 fn send(host: &str, method: &str, path: &str, headers: &str) -> Result<Response> {

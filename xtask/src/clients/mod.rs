@@ -15,10 +15,12 @@ mod http;
 mod https;
 mod image;
 mod modern;
+mod nodes;
 mod notation;
 mod oras;
 mod podman;
 mod product;
+mod repeats;
 mod server;
 mod skopeo;
 
@@ -32,6 +34,7 @@ use crate::report::Results;
 use crate::{scratch, workspace};
 
 use context::Context;
+pub(crate) use nodes::Deaths;
 use server::Server;
 
 /// A named case of a suite. Cases run in order and share the suite's state.
@@ -136,6 +139,35 @@ pub(crate) fn install_all() {
 
 /// Runs the named clients, or all of them, and writes `target/xtask/clients.json`.
 pub(crate) fn run_all(binary: &Path, names: &[String], results: &mut Results) -> Result<()> {
+    let chosen = choose(names)?;
+    let server = Server::start(binary)?;
+    run_on(server, &chosen, "clients.json", results)
+}
+
+/// Runs them on three nodes behind nginx, of which one after the other is killed, and writes
+/// `target/xtask/clients-nodes.json`.
+pub(crate) fn run_on_nodes(
+    binary: &Path,
+    names: &[String],
+    deaths: Deaths,
+    results: &mut Results,
+) -> Result<()> {
+    let mut chosen = choose(names)?;
+    for (name, why) in nodes::LEFT_OUT {
+        if chosen.iter().any(|client| client.name == *name) {
+            println!("  LEFT OUT: {name}: {why}");
+            chosen.retain(|client| client.name != *name);
+        }
+    }
+    println!(
+        "  seed {}, a node is killed about every {} s",
+        deaths.seed, deaths.every
+    );
+    let server = Server::nodes(binary, deaths)?;
+    run_on(server, &chosen, "clients-nodes.json", results)
+}
+
+fn choose(names: &[String]) -> Result<Vec<&'static Client>> {
     if let Some(unknown) = names
         .iter()
         .find(|name| !CLIENTS.iter().any(|client| client.name == **name))
@@ -143,14 +175,15 @@ pub(crate) fn run_all(binary: &Path, names: &[String], results: &mut Results) ->
         let known: Vec<&str> = CLIENTS.iter().map(|client| client.name).collect();
         bail!("no client `{unknown}`; there are: {}", known.join(" "));
     }
-    let server = Server::start(binary)?;
+    let is_chosen = |client: &&Client| names.is_empty() || names.iter().any(|n| n == client.name);
+    Ok(CLIENTS.iter().filter(is_chosen).collect())
+}
+
+fn run_on(server: Server, clients: &[&Client], file: &str, results: &mut Results) -> Result<()> {
     println!("  server on {}", server.access().host);
     let mut own = Results::new();
     let mut versions = serde_json::Map::new();
-    for client in CLIENTS
-        .iter()
-        .filter(|client| names.is_empty() || names.iter().any(|name| name == client.name))
-    {
+    for client in clients {
         if let Err(error) = (client.install)(client.variant) {
             own.not_run(
                 client.name,
@@ -163,9 +196,12 @@ pub(crate) fn run_all(binary: &Path, names: &[String], results: &mut Results) ->
             versions.insert(client.name.to_owned(), Value::String(version));
         }
     }
-    server.finish(&mut own);
-    let report = json!({"versions": versions, "cases": own.to_json()});
-    let file = workspace::output_dir()?.join("clients.json");
+    let nodes = server.finish(&mut own);
+    let mut report = json!({"versions": versions, "cases": own.to_json()});
+    if !nodes.is_null() {
+        report["nodes"] = nodes;
+    }
+    let file = workspace::output_dir()?.join(file);
     fs::write(&file, serde_json::to_string_pretty(&report)? + "\n")
         .with_context(|| file.display().to_string())?;
     results.append(own);

@@ -1,15 +1,20 @@
-//! The server under test: the release binary on free loopback ports, with a data folder and a password of its own.
+//! The server under test: the release binary on free loopback ports, with a data folder and a password of its own; or three
+//! of them behind nginx.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use super::context::random_bytes;
 use super::http;
+use super::nodes::{Deaths, Nodes};
+use super::repeats::Repeats;
 use crate::daemon::Daemon;
 use crate::exec::Cmd;
 use crate::report::Results;
@@ -25,13 +30,25 @@ pub(super) struct Access {
     pub(super) password: String,
     /// The certificate authority that the server made at its first start.
     pub(super) ca: PathBuf,
+    /// Where nodes are killed, some commands are run again.
+    pub(super) repeats: Option<Arc<Repeats>>,
 }
 
-/// A running server.
+/// A running server, or what looks like one.
 pub(super) struct Server {
-    daemon: Daemon,
     access: Access,
     binary: PathBuf,
+    kind: Kind,
+}
+
+enum Kind {
+    One(One),
+    Nodes(Nodes),
+}
+
+/// One process with a data folder.
+struct One {
+    daemon: Daemon,
     data: PathBuf,
     log: PathBuf,
 }
@@ -49,6 +66,7 @@ impl Server {
             https_host: format!("127.0.0.1:{https}"),
             password,
             ca: data.join("tls/ca.crt"),
+            repeats: None,
         };
         let log = workspace::output_dir()?.join("logs/server.log");
         fs::create_dir_all(log.parent().context("no folder")?)?;
@@ -72,11 +90,19 @@ impl Server {
             .wait_ready(30, ready)
             .with_context(|| format!("{} does not serve", binary.display()))?;
         Ok(Self {
-            daemon,
             access,
             binary: binary.to_path_buf(),
-            data,
-            log,
+            kind: Kind::One(One { daemon, data, log }),
+        })
+    }
+
+    /// Nodes that are killed meanwhile.
+    pub(super) fn nodes(binary: &Path, deaths: Deaths) -> Result<Self> {
+        let (nodes, access) = Nodes::start(binary, deaths)?;
+        Ok(Self {
+            access,
+            binary: binary.to_path_buf(),
+            kind: Kind::Nodes(nodes),
         })
     }
 
@@ -88,15 +114,21 @@ impl Server {
         &self.binary
     }
 
-    /// Ends the server and looks at what it leaves.
-    pub(super) fn finish(self, results: &mut Results) {
-        let Self {
-            daemon,
-            binary,
-            data,
-            log,
-            ..
-        } = self;
+    /// Ends the server and looks at what it leaves. What happened to nodes.
+    pub(super) fn finish(self, results: &mut Results) -> Value {
+        match self.kind {
+            Kind::One(one) => {
+                one.finish(&self.binary, results);
+                Value::Null
+            }
+            Kind::Nodes(nodes) => nodes.finish(results),
+        }
+    }
+}
+
+impl One {
+    fn finish(self, binary: &Path, results: &mut Results) {
+        let Self { daemon, data, log } = self;
         results.case("server", "ends cleanly on SIGTERM", || {
             let status = daemon.stop()?;
             ensure!(status.success(), "it ended with {status}");
