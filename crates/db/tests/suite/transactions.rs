@@ -18,6 +18,8 @@ crate::both_engines!(
     relaxed_writes_are_atomic,
     only_relaxed_writes_skip_the_flush,
     blocking_calls_do_the_same,
+    what_is_sent_counts_with_the_rest,
+    the_error_of_what_was_sent_dooms_the_transaction,
 );
 
 fn what_is_written_is_read(place: &Place) {
@@ -295,4 +297,61 @@ fn blocking_calls_do_the_same(place: &Place) {
     assert_eq!(db.read_blocking(names).unwrap(), ["a"]);
     let refused: Result<(), OwnError> = db.write_blocking(|_| Err(OwnError::NotToday));
     assert!(refused.is_err());
+}
+
+const ORIGIN: &str = "INSERT INTO origins (origin, sequence) VALUES (?1, ?2)";
+
+fn what_is_sent_counts_with_the_rest(place: &Place) {
+    let db = place.open();
+    block(async {
+        db.write::<_, Error>(|tx| {
+            for number in 100..150_i64 {
+                tx.send(ORIGIN, params![number, number])?;
+            }
+            assert_eq!(sequence(tx, 149)?, 149, "own changes are seen");
+            tx.send(ORIGIN, params![150, 150])
+        })
+        .await
+        .unwrap();
+        let last = db.read(|tx| sequence(tx, 150)).await.unwrap();
+        assert_eq!(last, 150);
+    });
+}
+
+fn the_error_of_what_was_sent_dooms_the_transaction(place: &Place) {
+    let db = place.open();
+    block(async {
+        for asks in [false, true] {
+            let refused: Result<i64, Error> = db
+                .write(move |tx| {
+                    tx.send(ORIGIN, params![100, 1])?;
+                    tx.send(ORIGIN, params![100, 2])?;
+                    tx.send(ORIGIN, params![101, 1])?;
+                    if asks { sequence(tx, 100) } else { Ok(0) }
+                })
+                .await;
+            assert!(matches!(refused, Err(Error::Unique(_))), "{refused:?}");
+            let found: Vec<_> = db
+                .read::<_, Error>(|tx| Ok(vec![sequence(tx, 100)?, sequence(tx, 101)?]))
+                .await
+                .unwrap();
+            assert_eq!(found, [0, 0]);
+        }
+        // A closure that gives up after it sent something wrong keeps its own error.
+        let refused: Result<(), OwnError> = db
+            .write(|tx| {
+                tx.send(ORIGIN, params![100, 1])?;
+                Err(OwnError::NotToday)
+            })
+            .await;
+        assert!(matches!(refused, Err(OwnError::NotToday)));
+        db.write::<_, Error>(|tx| tx.send(ORIGIN, params![100, 3]))
+            .await
+            .unwrap();
+        assert_eq!(
+            db.read(|tx| sequence(tx, 100)).await.unwrap(),
+            3,
+            "the connection is in order"
+        );
+    });
 }

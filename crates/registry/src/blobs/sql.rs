@@ -163,7 +163,7 @@ pub(crate) fn insert(
         Bytes::Location(location) => (Some(location), None),
         Bytes::Content(content) => (None, Some(content)),
     };
-    tx.execute(
+    tx.send(
         "INSERT INTO blobs (registry_id, digest, size, location, content, created_at, leased_until, condemned_at) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL)",
         &[
@@ -176,7 +176,6 @@ pub(crate) fn insert(
             leased_until.into(),
         ],
     )
-    .map(drop)
 }
 
 /// Puts a fresh copy in the place of a damaged one.
@@ -187,7 +186,7 @@ pub(crate) fn relocate(
     location: Option<&str>,
     content: Option<&[u8]>,
 ) -> Result<(), Error> {
-    tx.execute(
+    tx.send(
         "UPDATE blobs SET location = ?3, content = ?4 WHERE registry_id = ?1 AND digest = ?2",
         &[
             registry.into(),
@@ -196,7 +195,6 @@ pub(crate) fn relocate(
             content.into(),
         ],
     )
-    .map(drop)
 }
 
 /// Leases a blob and takes back its condemnation; false if the registry does not have it.
@@ -240,22 +238,20 @@ pub(crate) fn link(
     now: i64,
     until: i64,
 ) -> Result<(), Error> {
-    tx.execute(
+    tx.send(
         "INSERT INTO repository_blobs (repository_id, digest, registry_id, size, linked_at, leased_until, check_after) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT (repository_id, digest) DO UPDATE \
          SET leased_until = CASE WHEN repository_blobs.leased_until < excluded.leased_until THEN excluded.leased_until \
            ELSE repository_blobs.leased_until END",
         &[repository.into(), digest.into(), registry.into(), size.into(), now.into(), until.into()],
     )
-    .map(drop)
 }
 
 pub(crate) fn unlink(tx: &mut Tx<'_>, repository: i64, digest: &[u8]) -> Result<(), Error> {
-    tx.execute(
+    tx.send(
         "DELETE FROM repository_blobs WHERE repository_id = ?1 AND digest = ?2",
         &[repository.into(), digest.into()],
     )
-    .map(drop)
 }
 
 pub(crate) fn condemn(
@@ -264,11 +260,10 @@ pub(crate) fn condemn(
     digest: &[u8],
     now: i64,
 ) -> Result<(), Error> {
-    tx.execute(
+    tx.send(
         "UPDATE blobs SET condemned_at = ?3 WHERE registry_id = ?1 AND digest = ?2 AND condemned_at IS NULL",
         &[registry.into(), digest.into(), now.into()],
     )
-    .map(drop)
 }
 
 /// Lets garbage collection look at every blob of a repository.

@@ -56,7 +56,7 @@ pub(crate) fn insert(
         }
         _ => None,
     };
-    tx.execute(
+    tx.send(
         "INSERT INTO manifests (repository_id, digest, media_type, artifact_type, subject, annotations, config_media_type, size, image_size, \
          body, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)",
         &[
@@ -73,7 +73,6 @@ pub(crate) fn insert(
             now.into(),
         ],
     )
-    .map(drop)
 }
 
 pub(crate) fn add_reference(
@@ -83,11 +82,10 @@ pub(crate) fn add_reference(
     child: &[u8],
     kind: i64,
 ) -> Result<(), Error> {
-    tx.execute(
+    tx.send(
         "INSERT INTO manifest_references (repository_id, manifest, child, kind) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
         &[repository.into(), manifest.into(), child.into(), kind.into()],
     )
-    .map(drop)
 }
 
 pub(crate) fn dot_of(
@@ -110,12 +108,11 @@ pub(crate) fn set_dot(
     origin: u16,
     dot: &[u8],
 ) -> Result<(), Error> {
-    tx.execute(
+    tx.send(
         "INSERT INTO manifest_dots (repository_id, digest, origin, operation_id) VALUES (?1, ?2, ?3, ?4) \
          ON CONFLICT (repository_id, digest, origin) DO UPDATE SET operation_id = excluded.operation_id",
         &[repository.into(), digest.into(), i64::from(origin).into(), dot.into()],
     )
-    .map(drop)
 }
 
 pub(crate) fn dots(tx: &mut Tx<'_>, repository: i64, digest: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
@@ -169,43 +166,40 @@ pub(crate) fn check_children_later(
     manifest: &[u8],
     now: i64,
 ) -> Result<(), Error> {
-    tx.execute(
+    tx.send(
         "UPDATE repository_blobs SET check_after = ?3 WHERE repository_id = ?1 AND check_after IS NULL AND digest IN \
          (SELECT child FROM manifest_references WHERE repository_id = ?1 AND manifest = ?2)",
         &[repository.into(), manifest.into(), now.into()],
     )
-    .map(drop)
 }
 
 pub(crate) fn remove(tx: &mut Tx<'_>, repository: i64, digest: &[u8]) -> Result<(), Error> {
     let key = [repository.into(), digest.into()];
-    tx.execute(
+    tx.send(
         "DELETE FROM manifest_references WHERE repository_id = ?1 AND manifest = ?2",
         &key,
     )?;
-    tx.execute(
+    tx.send(
         "DELETE FROM manifest_dots WHERE repository_id = ?1 AND digest = ?2",
         &key,
     )?;
-    tx.execute(
+    tx.send(
         "DELETE FROM manifests WHERE repository_id = ?1 AND digest = ?2",
         &key,
     )
-    .map(drop)
 }
 
 pub(crate) fn remove_all(tx: &mut Tx<'_>, repository: i64) -> Result<(), Error> {
-    tx.execute(
+    tx.send(
         "DELETE FROM manifest_references WHERE repository_id = ?1",
         &[repository.into()],
     )?;
-    tx.execute(
+    tx.send(
         "DELETE FROM manifest_dots WHERE repository_id = ?1",
         &[repository.into()],
     )?;
-    tx.execute(
+    tx.send(
         "DELETE FROM manifests WHERE repository_id = ?1",
         &[repository.into()],
     )
-    .map(drop)
 }

@@ -15,7 +15,7 @@ pub(super) fn close_interval(
     digest: &[u8],
     now: i64,
 ) -> Result<(), Error> {
-    tx.execute(
+    tx.send(
         "INSERT INTO blob_intervals (registry_id, repository_id, digest, from_at, to_at, size) \
          SELECT registry_id, repository_id, digest, linked_at, ?3, size FROM repository_blobs \
          WHERE repository_id = ?1 AND digest = ?2 AND linked_at < ?3 \
@@ -23,7 +23,6 @@ pub(super) fn close_interval(
          WHERE blob_intervals.to_at < excluded.to_at",
         &[repository.into(), digest.into(), now.into()],
     )
-    .map(drop)
 }
 
 /// Calls `each` for every interval of a repository that touches the window, in bounded pages.
@@ -80,7 +79,7 @@ pub(super) fn each_interval(
 }
 
 pub(super) fn add_transfers(tx: &mut Tx<'_>, hour: i64, count: &Count) -> Result<(), Error> {
-    tx.execute(
+    tx.send(
         "INSERT INTO transfers (registry_id, hour, repository, meter, events, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
          ON CONFLICT (registry_id, hour, repository, meter) DO UPDATE \
          SET events = transfers.events + excluded.events, bytes = transfers.bytes + excluded.bytes",
@@ -93,5 +92,4 @@ pub(super) fn add_transfers(tx: &mut Tx<'_>, hour: i64, count: &Count) -> Result
             count.bytes.into(),
         ],
     )
-    .map(drop)
 }

@@ -18,7 +18,7 @@ pub(super) fn insert(
 ) -> Result<(), Error> {
     let payload = payload::encode(operation);
     let observed = payload::encode_observed(operation);
-    tx.execute(
+    tx.send(
         INSERT,
         &[
             Value::Bytes(id.as_bytes()),
@@ -80,7 +80,7 @@ pub(super) fn number(tx: &mut Tx<'_>, origin: u16, limit: u32) -> Result<u64, Er
         &[Value::I64(last), origin, Value::I64(i64::from(limit))],
     )?;
     if count > 0 {
-        tx.execute(
+        tx.send(
             "INSERT INTO origins (origin, sequence) VALUES (?1, ?2) \
              ON CONFLICT (origin) DO UPDATE SET sequence = excluded.sequence",
             &[origin, Value::I64(last + count as i64)],
@@ -157,7 +157,7 @@ pub(super) fn cursor(tx: &mut Tx<'_>, reader: &str, origin: u16) -> Result<Optio
 }
 
 pub(super) fn store_cursor(tx: &mut Tx<'_>, reader: &str, cursor: Cursor) -> Result<(), Error> {
-    tx.execute(
+    tx.send(
         "INSERT INTO log_cursors (reader, origin, sequence) VALUES (?1, ?2, ?3) \
          ON CONFLICT (reader, origin) DO UPDATE SET sequence = excluded.sequence \
          WHERE log_cursors.sequence < excluded.sequence",

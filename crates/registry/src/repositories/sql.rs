@@ -33,7 +33,7 @@ pub(crate) fn ensure(
             return Ok(found);
         }
         // A clash is another repository of the same id (then the next id is tried) or this name made meanwhile.
-        tx.execute(
+        tx.send(
             "INSERT INTO repositories (id, registry_id, name, listed, created_at) VALUES (?1, ?2, ?3, 0, ?4) ON CONFLICT DO NOTHING",
             &[new_id().into(), registry.into(), name.as_str().into(), now.into()],
         )?;
@@ -41,11 +41,10 @@ pub(crate) fn ensure(
 }
 
 pub(crate) fn set_listed(tx: &mut Tx<'_>, repository: i64, listed: bool) -> Result<(), Error> {
-    tx.execute(
+    tx.send(
         "UPDATE repositories SET listed = ?2 WHERE id = ?1 AND listed <> ?2",
         &[repository.into(), Value::I64(i64::from(listed))],
     )
-    .map(drop)
 }
 
 /// One name more than `limit`, if there are so many.

@@ -34,13 +34,12 @@ pub(crate) fn set(
     version: &Appended,
     now: i64,
 ) -> Result<(), Error> {
-    tx.execute(
+    tx.send(
         "INSERT INTO tags (repository_id, name, digest, hlc, origin, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) \
          ON CONFLICT (repository_id, name) DO UPDATE SET digest = excluded.digest, hlc = excluded.hlc, origin = excluded.origin, \
          updated_at = excluded.updated_at",
         &[repository.into(), tag.as_str().into(), digest.into(), version.hlc.into(), i64::from(version.origin).into(), now.into()],
     )
-    .map(drop)
 }
 
 pub(crate) fn add_version(
@@ -50,11 +49,10 @@ pub(crate) fn add_version(
     digest: Option<&[u8]>,
     version: &Appended,
 ) -> Result<(), Error> {
-    tx.execute(
+    tx.send(
         "INSERT INTO tag_versions (repository_id, name, hlc, origin, digest) VALUES (?1, ?2, ?3, ?4, ?5)",
         &[repository.into(), tag.as_str().into(), version.hlc.into(), i64::from(version.origin).into(), digest.into()],
     )
-    .map(drop)
 }
 
 pub(crate) fn remove(tx: &mut Tx<'_>, repository: i64, tag: &Tag) -> Result<u64, Error> {
