@@ -5,6 +5,7 @@
 
 mod commit;
 mod receive;
+mod repeated;
 pub(crate) mod sql;
 mod state;
 
@@ -155,7 +156,7 @@ impl Registry {
     }
 
     /// Takes the last bytes, if any, and makes the upload a blob of the repository. The session is over, whatever the outcome, unless
-    /// the chunk was refused or did not arrive whole.
+    /// the chunk was refused or did not arrive whole. Sent again after it was carried out, it is no error.
     pub async fn finish_upload(
         &self,
         access: &RepositoryAccess<Push>,
@@ -168,9 +169,41 @@ impl Registry {
             .sessions
             .activate(request.id)
             .ok_or(Error::UploadBusy)?;
-        let loaded = self.load_session(access, request).await?;
+        let (owner, digest) = (owned(access), *digest);
+        let loaded = match self.load_session(access, request).await {
+            Err(Error::UploadUnknown)
+                if self.was_finished(owner.clone(), request.id, digest).await? =>
+            {
+                return repeated::drop_body(body).await;
+            }
+            loaded => loaded?,
+        };
         self.check_chunk(&loaded, request.range, body)?;
-        let mut receiver = Receiver::new(self, &loaded, request.range).await?;
+        let arrived = self.last_bytes(&loaded, request, &digest, body).await?;
+        let this = self.clone();
+        self.inner.sessions.forget(loaded.id);
+        self.to_the_end(async move {
+            let _active = active;
+            this.commit_upload(&owner, &loaded, true, digest, arrived)
+                .await
+        })
+        .await
+    }
+
+    async fn last_bytes(
+        &self,
+        loaded: &Loaded,
+        request: SessionRequest<'_>,
+        digest: &Digest,
+        body: &mut impl Incoming,
+    ) -> Result<commit::Arrived> {
+        let mut receiver = match Receiver::new(self, loaded, request.range).await {
+            Err(Error::UploadUnknown) => {
+                let stored = repeated::already_stored(loaded, digest, body).await?;
+                return stored.ok_or(Error::UploadUnknown);
+            }
+            receiver => receiver?,
+        };
         let outcome = receiver.receive(body).await;
         // To be hashed with another algorithm, all of it has to be where it can be read.
         let is_last = digest.algorithm() == loaded.algorithm;
@@ -179,26 +212,17 @@ impl Registry {
             check_received(request.range, arrived.0 - loaded.size)?;
             Ok(arrived)
         });
-        let (size, content, hasher) = match arrived {
-            Ok(arrived) => arrived,
+        match arrived {
+            Ok((size, content, hasher)) => Ok(commit::Arrived {
+                size,
+                content,
+                hasher,
+            }),
             Err(error) => {
-                self.forget_arrived(&loaded).await;
-                return Err(error);
+                self.forget_arrived(loaded).await;
+                Err(error)
             }
-        };
-        let arrived = commit::Arrived {
-            size,
-            content,
-            hasher,
-        };
-        let (this, owner, digest) = (self.clone(), owned(access), *digest);
-        self.inner.sessions.forget(loaded.id);
-        self.to_the_end(async move {
-            let _active = active;
-            this.commit_upload(&owner, &loaded, true, digest, arrived)
-                .await
-        })
-        .await
+        }
     }
 
     /// A whole blob in one request, without a session.

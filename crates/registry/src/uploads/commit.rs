@@ -11,6 +11,9 @@ use crate::cache::Change;
 use crate::sessions::FRESH_US;
 use crate::{Error, Registry, Result, blobs, repositories};
 
+/// How long the closing request may be sent again at least, in microseconds.
+const REPEATED_US: i64 = 300 * 1_000_000;
+
 /// Who a session belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OwnedOwner {
@@ -233,7 +236,8 @@ impl Registry {
                 };
                 blobs::sql::link(tx, registry, repository, &key, size as i64, now, until)?;
                 if is_session {
-                    sql::end(tx, &owner, &session, session.created_at + FRESH_US)?;
+                    let forget_at = (session.created_at + FRESH_US).max(now + REPEATED_US);
+                    sql::end(tx, &owner, &session, &key, forget_at)?;
                 }
                 Ok::<_, Error>(outcome)
             })

@@ -14,7 +14,7 @@ impl Registry {
         let (row, row_owner) = (loaded.clone(), owner.clone());
         self.inner
             .db
-            .write_relaxed(move |tx| sql::end(tx, &row_owner, &row, row.created_at + FRESH_US))
+            .write_relaxed(move |tx| sql::end(tx, &row_owner, &row, &[], row.created_at + FRESH_US))
             .await?;
         self.inner.store.abort(loaded.id).await?;
         Ok(())

@@ -7,4 +7,5 @@ mod common;
 mod blobs;
 mod content;
 mod expiry;
+mod repeated;
 mod uploads;
