@@ -22,6 +22,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("ceph-mon", &["ceph-mon", "monmaptool"]),
     ("ceph-osd", &["ceph-osd"]),
     ("radosgw", &["radosgw"]),
+    ("nginx-light", &["nginx"]),
     ("nodejs", &["node"]),
     ("npm", &["npm"]),
     // What `lazuli import-from` is tried on.
@@ -31,7 +32,10 @@ const PACKAGES: &[(&str, &[&str])] = &[
 
 /// Installs what is missing and reports what cannot be.
 pub(crate) fn install(results: &mut Results) {
-    let present = |program: &&str| which(program).is_some();
+    // Debian keeps servers where only administrators look.
+    let present = |program: &&str| {
+        which(program).is_some() || fs::metadata(format!("/usr/sbin/{program}")).is_ok()
+    };
     report(results, "postgresql", || {
         if present(&"postgres") || packaged_postgres().is_some() {
             return Ok(());

@@ -115,9 +115,12 @@ fn clients_command(args: &[String]) -> Result<bool> {
         None if test::build_release(&mut results) => test::release_binary(),
         None => return Ok(results.summary()),
     };
-    match deaths {
+    let run = match deaths {
         Some(deaths) => clients::run_on_nodes(&binary, &names, deaths, &mut results)?,
         None => clients::run_all(&binary, &names, &mut results)?,
+    };
+    if let Some(why) = run {
+        results.not_run("clients", "all", why);
     }
     Ok(results.summary())
 }

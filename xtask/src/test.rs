@@ -18,6 +18,9 @@ use crate::{docs, tidy, workspace};
 /// Seconds after which a part is taken to hang.
 const PART_SECONDS: u64 = 1800;
 
+/// A part of all, so that the test command stays short.
+const SHORT_ON_NODES: [&str; 6] = ["skopeo", "crane", "oras", "cosign-3", "podman", "docker"];
+
 struct Part {
     name: &'static str,
     what: &'static str,
@@ -75,6 +78,11 @@ const PARTS: &[Part] = &[
         what: "real clients against the release binary",
         run: real_clients,
     },
+    Part {
+        name: "nodes",
+        what: "some of them against three nodes behind nginx, of which one after the other is killed",
+        run: clients_of_nodes,
+    },
 ];
 
 /// Runs the parts that are asked for, in order; false when something failed.
@@ -88,7 +96,7 @@ pub(crate) fn run(args: &[String]) -> Result<bool> {
         .filter(|part| only.is_empty() || only.contains(&part.name))
         .collect();
     // Packages come over the network while the compiler works.
-    let fetch = parts.iter().any(|part| part.name == "clients") && parts.len() > 1;
+    let fetch = parts.iter().any(needs_clients) && parts.len() > 1;
     let mut fetching = None;
     for (number, part) in parts.iter().enumerate() {
         results.announce(&format!(
@@ -98,7 +106,7 @@ pub(crate) fn run(args: &[String]) -> Result<bool> {
             part.name,
             part.what
         ));
-        if part.name == "clients" {
+        if needs_clients(part) {
             join(fetching.take());
         }
         (part.run)(&mut results);
@@ -113,6 +121,14 @@ pub(crate) fn run(args: &[String]) -> Result<bool> {
 fn join(fetching: Option<thread::JoinHandle<()>>) {
     // What it could not fetch is tried again, and reported, when it is needed.
     let _ = fetching.map(thread::JoinHandle::join);
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "a predicate of an iterator"
+)]
+fn needs_clients(part: &&Part) -> bool {
+    matches!(part.name, "clients" | "nodes")
 }
 
 /// The parts asked for; empty means all. `None` when only the list was wanted.
@@ -252,15 +268,39 @@ pub(crate) fn has_release(results: &mut Results) -> bool {
 }
 
 fn real_clients(results: &mut Results) {
+    suites("clients", results, |results| {
+        clients::run_all(&release_binary(), &[], results)
+    });
+}
+
+fn clients_of_nodes(results: &mut Results) {
+    let names = SHORT_ON_NODES.map(str::to_owned);
+    suites("nodes", results, |results| {
+        clients::run_on_nodes(
+            &release_binary(),
+            &names,
+            clients::Deaths::default(),
+            results,
+        )
+    });
+}
+
+fn suites(
+    group: &str,
+    results: &mut Results,
+    run: impl FnOnce(&mut Results) -> Result<Option<&'static str>>,
+) {
     if !has_release(results) {
-        results.case("clients", "start", || bail!("there is no release binary"));
+        results.case(group, "start", || bail!("there is no release binary"));
         return;
     }
     let mut suites = Results::new();
-    let run = clients::run_all(&release_binary(), &[], &mut suites);
+    let run = run(&mut suites);
     results.append(suites);
-    if let Err(error) = run {
-        results.case("clients", "start", || Err(error));
+    match run {
+        Ok(None) => {}
+        Ok(Some(why)) => results.not_run(group, "all", why),
+        Err(error) => _ = results.case(group, "start", || Err(error)),
     }
 }
 

@@ -138,20 +138,24 @@ pub(crate) fn install_all() {
 }
 
 /// Runs the named clients, or all of them, and writes `target/xtask/clients.json`.
-pub(crate) fn run_all(binary: &Path, names: &[String], results: &mut Results) -> Result<()> {
+pub(crate) fn run_all(
+    binary: &Path,
+    names: &[String],
+    results: &mut Results,
+) -> Result<Option<&'static str>> {
     let chosen = choose(names)?;
     let server = Server::start(binary)?;
-    run_on(server, &chosen, "clients.json", results)
+    run_on(server, &chosen, "clients.json", results).map(|()| None)
 }
 
 /// Runs them on three nodes behind nginx, of which one after the other is killed, and writes
-/// `target/xtask/clients-nodes.json`.
+/// `target/xtask/clients-nodes.json`. If it could not be run, why.
 pub(crate) fn run_on_nodes(
     binary: &Path,
     names: &[String],
     deaths: Deaths,
     results: &mut Results,
-) -> Result<()> {
+) -> Result<Option<&'static str>> {
     let mut chosen = choose(names)?;
     for (name, why) in nodes::LEFT_OUT {
         if chosen.iter().any(|client| client.name == *name) {
@@ -163,8 +167,10 @@ pub(crate) fn run_on_nodes(
         "  seed {}, a node is killed about every {} s",
         deaths.seed, deaths.every
     );
-    let server = Server::nodes(binary, deaths)?;
-    run_on(server, &chosen, "clients-nodes.json", results)
+    match Server::nodes(binary, deaths)? {
+        Some(server) => run_on(server, &chosen, "clients-nodes.json", results).map(|()| None),
+        None => Ok(Some("an engine is missing, as was said above")),
+    }
 }
 
 fn choose(names: &[String]) -> Result<Vec<&'static Client>> {

@@ -19,6 +19,8 @@ use crate::report::Results;
 use crate::{scratch, workspace};
 
 const GROUP: &str = "nodes";
+/// The exit code of the program when this machine lacks an engine.
+const NOT_RUN: i32 = 3;
 const BUILD_SECONDS: u64 = 900;
 /// Reading every byte of the bucket takes its time.
 const FINISH: Duration = Duration::from_mins(10);
@@ -61,8 +63,8 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    /// Starts them, and says how to reach nginx.
-    pub(super) fn start(binary: &Path, deaths: Deaths) -> Result<(Self, Access)> {
+    /// Starts them, and says how to reach nginx. `None`: an engine is missing, which was said.
+    pub(super) fn start(binary: &Path, deaths: Deaths) -> Result<Option<(Self, Access)>> {
         workspace::cargo()
             .args(["build", "--package", "lazuli-testkit", "--bin", "nodes"])
             .arg("--locked")
@@ -90,9 +92,13 @@ impl Nodes {
         let mut lines = BufReader::new(child.stdout.take().context("no pipe")?);
         let mut line = String::new();
         lines.read_line(&mut line)?;
+        if line.is_empty() && child.wait()?.code() == Some(NOT_RUN) {
+            return Ok(None);
+        }
         let (host, password) = line
             .trim()
-            .split_once(' ')
+            .strip_prefix("ready ")
+            .and_then(|rest| rest.split_once(' '))
             .context("the nodes did not start; why is above")?;
         let repeats = Arc::new(Repeats::new(folder.join("kills")));
         let access = Access {
@@ -110,7 +116,7 @@ impl Nodes {
             repeats,
             deaths,
         };
-        Ok((nodes, access))
+        Ok(Some((nodes, access)))
     }
 
     /// Ends them, looks at what they leave, and says what happened.

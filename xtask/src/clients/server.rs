@@ -96,14 +96,14 @@ impl Server {
         })
     }
 
-    /// Nodes that are killed meanwhile.
-    pub(super) fn nodes(binary: &Path, deaths: Deaths) -> Result<Self> {
-        let (nodes, access) = Nodes::start(binary, deaths)?;
-        Ok(Self {
+    /// Nodes that are killed meanwhile. `None`: an engine is missing, which was said.
+    pub(super) fn nodes(binary: &Path, deaths: Deaths) -> Result<Option<Self>> {
+        let started = Nodes::start(binary, deaths)?;
+        Ok(started.map(|(nodes, access)| Self {
             access,
             binary: binary.to_path_buf(),
             kind: Kind::Nodes(nodes),
-        })
+        }))
     }
 
     pub(super) fn access(&self) -> &Access {

@@ -20,7 +20,7 @@ const USAGE: &str = "\
 usage: nodes --binary PATH --folder PATH [--seed N] [--kill-every SECONDS]
 
 Starts PostgreSQL, a Ceph RGW, three nodes and nginx, with the settings of deploy/compose, and says where nginx listens: a
-line `ADDRESS PASSWORD`. With --kill-every one node, chosen by the seed, is killed (SIGKILL) about that often and started
+line `ready ADDRESS PASSWORD`. With --kill-every one node, chosen by the seed, is killed (SIGKILL) about that often and started
 again with an empty data folder; each kill is a line in FOLDER/kills, milliseconds of the Unix time.
 
 The line `finish` on standard input ends it in order: the last line is what happened and what `lazuli fsck --verify` found,
@@ -101,7 +101,7 @@ fn run(options: &Options) -> Result<bool> {
             nodes.kill_them(options.seed, pace)
         })
         .transpose()?;
-    say(&format!("{} {PASSWORD}", nodes.address()))?;
+    say(&format!("ready {} {PASSWORD}", nodes.address()))?;
     if !wait(options, killer.as_ref())? {
         return Ok(true);
     }
