@@ -321,9 +321,10 @@ fn uuid() -> anyhow::Result<String> {
 }
 
 /// Where it differs from what every one-disk cluster has: the monitor decides within 20 ms instead of a second, which
-/// makes the start ten times faster; the OSD neither names its place nor its class at its start, because it may do so
-/// before it knows the cluster's identifier, and ends then ("wrong fsid"); a gateway that was killed holds its watches
-/// and the locks on uploads that it was completing for seconds instead of minutes.
+/// makes the start ten times faster, and does not give up on a disk that is nearly full; the OSD neither names its place
+/// nor its class at its start, because it may do so before it knows the cluster's identifier, and ends then ("wrong
+/// fsid"); a gateway that was killed holds its watches and the locks on uploads that it was completing for seconds
+/// instead of minutes.
 const CONFIGURATION: &str = "\
 [global]
 fsid = {cluster}
@@ -348,6 +349,8 @@ ms bind msgr2 = false
 public addr = 127.0.0.1
 cluster addr = 127.0.0.1
 mon data = {folder}/mon
+mon data avail crit = 1
+mon data avail warn = 1
 osd data = {folder}/osd
 run dir = {folder}/run
 admin socket = {folder}/run/$name.$pid.asok
