@@ -44,14 +44,22 @@ CREATE TABLE credentials (
   PRIMARY KEY (registry_id, kind, owner, name)
 ) {clustered};
 
+-- A deleted repository's row is marked, and a new one takes over the name, with another id: manifests and tags of the old id
+-- are removed in steps. Blobs belong to the holder, which stays: what was leased stays leased. floor: the clock of the
+-- delete that came before; it is a version of every tag, and what happens here is later.
 CREATE TABLE repositories (
   id {i64} NOT NULL PRIMARY KEY,
   registry_id {i64} NOT NULL,
   name TEXT NOT NULL,
+  holder {i64} NOT NULL,
   listed {i64} NOT NULL,
+  floor {i64} NOT NULL,
   created_at {i64} NOT NULL,
-  UNIQUE (registry_id, name)
+  deleted_at {i64}
 ) {table};
+CREATE UNIQUE INDEX repositories_by_name ON repositories (registry_id, name) WHERE deleted_at IS NULL;
+CREATE INDEX repositories_by_holder ON repositories (holder);
+CREATE INDEX repositories_deleted ON repositories (deleted_at) WHERE deleted_at IS NOT NULL;
 
 -- One of location (a place in the blob store) and content (a small blob kept here) is set, unless the bytes were damaged
 -- and put aside: then nobody is told of the blob until it is pushed again.
@@ -68,7 +76,7 @@ CREATE TABLE blobs (
 ) {table};
 CREATE INDEX blobs_condemned ON blobs (condemned_at) WHERE condemned_at IS NOT NULL;
 
--- A blob's membership of a repository; the open metering interval of (repository, digest) begins at linked_at.
+-- A blob's membership of a repository, by its holder; the open metering interval of (repository, digest) begins at linked_at.
 -- check_after: when garbage collection has to look at this row; NULL while there is nothing to check.
 CREATE TABLE repository_blobs (
   repository_id {i64} NOT NULL,
@@ -93,16 +101,29 @@ CREATE TABLE blob_intervals (
   size {i64} NOT NULL,
   PRIMARY KEY (registry_id, repository_id, digest, from_at)
 ) {clustered};
+CREATE INDEX blob_intervals_by_end ON blob_intervals (to_at);
 
--- Transfers, counted per hour.
+-- Intervals that ended long ago, summed up by the day, later by the month. span: 1 day, 2 month; day: its first day since
+-- 1970. The sums do not fit into 64 bits: decimal digits.
+CREATE TABLE storage_sums (
+  registry_id {i64} NOT NULL,
+  span {i64} NOT NULL,
+  day {i64} NOT NULL,
+  repository_id {i64} NOT NULL,
+  byte_microseconds TEXT NOT NULL,
+  PRIMARY KEY (registry_id, span, day, repository_id)
+) {clustered};
+
+-- Transfers, counted per hour, later per day and per month. span: 0 hour, 1 day, 2 month; hour: its first hour since 1970.
 CREATE TABLE transfers (
   registry_id {i64} NOT NULL,
+  span {i64} NOT NULL,
   hour {i64} NOT NULL,
   repository TEXT NOT NULL,
   meter TEXT NOT NULL,
   events {i64} NOT NULL,
   bytes {i64} NOT NULL,
-  PRIMARY KEY (registry_id, hour, repository, meter)
+  PRIMARY KEY (registry_id, span, hour, repository, meter)
 ) {clustered};
 
 CREATE TABLE manifests (
@@ -207,6 +228,12 @@ CREATE TABLE origins (
   sequence {i64} NOT NULL
 ) {table};
 
+-- The newest operation of each origin that was removed by age, all before it too.
+CREATE TABLE log_floors (
+  origin {i64} NOT NULL PRIMARY KEY,
+  sequence {i64} NOT NULL
+) {table};
+
 -- Where each reader of the operation log has come to.
 CREATE TABLE log_cursors (
   reader TEXT NOT NULL,
@@ -241,15 +268,25 @@ CREATE TABLE quarantine (
   created_at {i64} NOT NULL
 ) {table};
 
+-- Passes of garbage collection, the newest few. seen_at: when the one under way was last heard of. manifests: of deleted
+-- repositories. history: rows of the operation log, of tags' former versions and of usage that went by age.
 CREATE TABLE gc_runs (
   id {i64} NOT NULL PRIMARY KEY,
   started_at {i64} NOT NULL,
   finished_at {i64},
+  asked_for {i64} NOT NULL,
+  phase TEXT NOT NULL,
+  phase_done {i64} NOT NULL,
+  phase_total {i64},
+  seen_at {i64} NOT NULL,
+  resumed {i64} NOT NULL,
   examined {i64} NOT NULL,
   unlinked {i64} NOT NULL,
   condemned {i64} NOT NULL,
   deleted {i64} NOT NULL,
   freed_bytes {i64} NOT NULL,
+  manifests {i64} NOT NULL,
+  history {i64} NOT NULL,
   error TEXT
 ) {table};
 

@@ -180,7 +180,7 @@ impl Registry {
             Ok::<_, Error>(sql::lease(
                 tx,
                 registry,
-                repository,
+                repository.holder,
                 &digest.to_bytes(),
                 until,
             )?)
@@ -248,7 +248,7 @@ impl Registry {
             .read(move |tx| {
                 let repository =
                     repositories::sql::find(tx, registry, &tx_name)?.ok_or(Error::NameUnknown)?;
-                let row = sql::find(tx, registry, repository, &tx_digest.to_bytes())?
+                let row = sql::find(tx, registry, repository.holder, &tx_digest.to_bytes())?
                     .ok_or(Error::BlobUnknown)?;
                 row.into_blob(tx_digest, now)
             })

@@ -7,17 +7,24 @@
 //!    removed. A location is never used twice, so a late removal cannot hit a newer copy; removals to be done are rows
 //!    and survive a crash.
 //! 4. Upload sessions that expired are ended.
-//! 5. Now and then the janitor walks the store for files that no row knows.
+//! 5. What is left of deleted repositories goes, some manifests at a time (`gc/deleted.rs`).
+//! 6. What the registry remembers of long ago goes, or is summed up (`retention.rs`).
+//! 7. Now and then the janitor walks the store for files that no row knows.
 //!
-//! Every step works in small transactions that check again what they found, so it may stop anywhere and be done by any
-//! number of nodes; the lease `gc` only saves work. Leases of digests are written relaxed, so after a crash of the
+//! Nothing is scanned: what is due is found by indexes. Every step works in small transactions that check again what they
+//! found, so it may stop anywhere and be done by any number of nodes; the lease `gc` only saves work. A pass that was cut
+//! short is taken up by whoever gets the lease next: what it did is not due any more. Leases of digests are written relaxed, so after a crash of the
 //! machine nothing is unlinked or deleted for the time of one lease (`gc/trust.rs`).
 
+mod counters;
+mod deleted;
 mod janitor;
+mod runs;
 pub(crate) mod sql;
 mod status;
 mod sweep;
 mod trust;
+mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,15 +32,18 @@ use std::time::Duration;
 use lazuli_blobs::BoxFuture;
 use tokio::sync::Mutex;
 
-use crate::leases::{Lease, LeaseError};
+use crate::leases::Lease;
+use crate::retention::Retention;
 use crate::{Error, Registry, Result};
 
-pub use status::{Amount, Run, Status};
+pub use counters::{Counters, Totals};
+pub use status::{Amount, Phase, Run, Status};
+pub(crate) use work::{Work, lost};
 
 use janitor::Janitor;
 
-/// The name of the lease.
-pub(crate) const LEASE: &str = "gc";
+/// The name of the lease that a pass holds.
+pub const LEASE: &str = "gc";
 
 /// A moment in a run at which others may act before it goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +60,15 @@ pub enum Moment {
 pub trait Pace: Send + Sync {
     /// The run goes on when the future is ready.
     fn at(&self, moment: Moment) -> BoxFuture<'_, ()>;
+}
+
+/// Whether a pass ends with a walk of the janitor.
+#[derive(Debug, Clone, Copy)]
+enum Walk {
+    Never,
+    /// When it is time for one, or somebody asked for the pass.
+    WhenDue,
+    Always,
 }
 
 /// Rests after each batch.
@@ -73,8 +92,14 @@ impl Pace for Resting {
 /// How garbage collection works.
 #[derive(Clone)]
 pub struct Options {
+    /// Whether passes begin by themselves; those that are asked for always do.
+    pub enabled: bool,
     /// Time between two runs.
     pub interval: Duration,
+    /// How often a request for a pass is looked for.
+    pub poll: Duration,
+    /// What is remembered for how long.
+    pub retention: Retention,
     /// How long a blob stays condemned before it is deleted. At least the lease of digests.
     pub condemned_for: Duration,
     /// Rows handled in one transaction: bounds how long other writers wait.
@@ -93,7 +118,10 @@ impl Options {
     /// The defaults for a registry whose digests are leased for `lease`.
     pub fn new(lease: Duration) -> Self {
         Self {
+            enabled: true,
             interval: Duration::from_mins(1),
+            poll: Duration::from_secs(5),
+            retention: Retention::default(),
             condemned_for: lease,
             batch: 64,
             pace: Arc::new(Resting(Duration::from_millis(10))),
@@ -110,15 +138,16 @@ pub struct Gc {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    registry: Registry,
-    options: Options,
+pub(crate) struct Inner {
+    pub(crate) registry: Registry,
+    pub(crate) options: Options,
     /// Who holds the work lease.
     holder: String,
     /// Until when nothing is unlinked or deleted.
     trust: Mutex<trust::Known>,
     /// One run at a time in this process; what the janitor remembers.
     janitor: Mutex<Janitor>,
+    counters: Counters,
 }
 
 /// A full disk must not keep a server from starting: pulls work, and deletes make room. Every run tries again.
@@ -150,6 +179,7 @@ impl Gc {
             holder,
             trust: Mutex::new(known),
             janitor: Mutex::default(),
+            counters: Counters::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -161,33 +191,68 @@ impl Gc {
         trust::end(&self.inner.registry).await
     }
 
-    /// Runs at every interval until the future is dropped.
+    /// Runs at every interval, and when somebody asks, until the future is dropped.
     pub async fn run(&self) {
+        let options = &self.inner.options;
+        let mut waited = Duration::ZERO;
         loop {
-            tokio::time::sleep(self.inner.options.interval).await;
-            match self.pass(false).await {
+            let wait = options.interval.saturating_sub(waited).min(options.poll);
+            tokio::time::sleep(wait).await;
+            waited += wait;
+            let is_due = options.enabled && waited >= options.interval;
+            let wanted = match runs::is_wanted(&self.inner.registry).await {
+                Ok(wanted) => wanted,
+                Err(error) => {
+                    tracing::warn!(%error, "garbage collection cannot look for work; trying again later");
+                    false
+                }
+            };
+            if !is_due && !wanted {
+                waited = waited.min(options.interval);
+                continue;
+            }
+            waited = Duration::ZERO;
+            match self.pass(false, Walk::WhenDue).await {
                 Ok(Some(run)) if run.did_something() => tracing::info!(?run, "garbage collection"),
                 Ok(_) => {}
                 Err(error) => {
+                    self.inner.counters.failed();
                     tracing::warn!(%error, "garbage collection failed; trying again later");
                 }
             }
         }
     }
 
+    /// Asks for a pass by whichever process collects garbage; it begins within seconds.
+    pub async fn request(registry: &Registry) -> Result<()> {
+        let now = registry.now();
+        let db = &registry.inner.db;
+        Ok(db.write(move |tx| runs::set_request(tx, now)).await?)
+    }
+
+    /// What this process counted.
+    pub fn counters(&self) -> &Counters {
+        &self.inner.counters
+    }
+
     /// One run now; `None` when another process is at it.
     pub async fn run_once(&self) -> Result<Option<Run>> {
-        self.pass(true).await
+        self.pass(true, Walk::Never).await
+    }
+
+    /// One run now with a walk of the janitor; `None` when another process is at it.
+    pub async fn run_whole(&self) -> Result<Option<Run>> {
+        self.pass(true, Walk::Always).await
     }
 
     /// One walk of the janitor now; `None` when another process is at work.
     pub async fn walk_once(&self) -> Result<Option<Run>> {
         let mut janitor = self.inner.janitor.lock().await;
-        let Some(mut work) = Work::begin(&self.inner).await? else {
+        let Some(mut work) = Work::begin(&self.inner, true).await? else {
             return Ok(None);
         };
         let outcome = janitor.walk(&mut work).await;
-        work.end(outcome, true).await.map(Some)
+        work.end(outcome).await.map(Some)
     }
 
     /// What garbage collection is doing and has to do, as `lazuli gc status` shows it.
@@ -195,97 +260,24 @@ impl Gc {
         status::read(registry).await
     }
 
-    async fn pass(&self, is_asked_for: bool) -> Result<Option<Run>> {
+    async fn pass(&self, is_asked_for: bool, walk: Walk) -> Result<Option<Run>> {
         let mut janitor = self.inner.janitor.lock().await;
-        let Some(mut work) = Work::begin(&self.inner).await? else {
+        let Some(mut work) = Work::begin(&self.inner, is_asked_for).await? else {
             return Ok(None);
         };
         let mut outcome = work.sweep().await;
-        if outcome.is_ok() && !is_asked_for && janitor.is_due(&self.inner) {
+        let is_walked = match walk {
+            Walk::Never => false,
+            Walk::WhenDue => janitor.is_due(&self.inner) || work.run.is_asked_for,
+            Walk::Always => true,
+        };
+        if outcome.is_ok() && is_walked {
             outcome = janitor.walk(&mut work).await;
         }
-        work.end(outcome, is_asked_for).await.map(Some)
+        work.end(outcome).await.map(Some)
     }
 }
 
-/// A run under way.
-struct Work<'a> {
-    inner: &'a Inner,
-    quiet_until: i64,
-    lease: Lease,
-    run: Run,
-    is_recorded: bool,
-}
-
-impl<'a> Work<'a> {
-    async fn begin(inner: &'a Inner) -> Result<Option<Self>> {
-        let registry = &inner.registry.inner;
-        let ttl = inner.options.lease;
-        let lease =
-            Lease::acquire(&registry.db, &registry.clock, LEASE, &inner.holder, ttl).await?;
-        let run = Run::new(registry.log.unique_number(), registry.clock.now_us());
-        let mut known = inner.trust.lock().await;
-        trust::refresh(&inner.registry, &mut known).await?;
-        Ok(lease.map(|lease| Self {
-            inner,
-            quiet_until: known.quiet_until,
-            lease,
-            run,
-            is_recorded: false,
-        }))
-    }
-
-    fn now(&self) -> i64 {
-        self.inner.registry.now()
-    }
-
-    /// After each batch: records progress, renews the lease, rests.
-    async fn pause(&mut self) -> Result<()> {
-        if self.run.did_something() {
-            self.record().await?;
-        }
-        if self.lease.remaining() < self.inner.options.lease / 2 {
-            self.lease.renew().await.map_err(lost)?;
-        }
-        self.at(Moment::Rest).await;
-        Ok(())
-    }
-
-    async fn at(&self, moment: Moment) {
-        self.inner.options.pace.at(moment).await;
-    }
-
-    async fn record(&mut self) -> Result<()> {
-        let (run, is_first) = (self.run.clone(), !self.is_recorded);
-        self.inner
-            .registry
-            .inner
-            .db
-            .write_relaxed(move |tx| sql::record(tx, &run, is_first))
-            .await?;
-        self.is_recorded = true;
-        Ok(())
-    }
-
-    /// Records the end. Runs that did nothing leave no trace unless somebody asked for them.
-    async fn end(mut self, outcome: Result<()>, is_asked_for: bool) -> Result<Run> {
-        self.run.finished_at = Some(self.now());
-        self.run.error = outcome.as_ref().err().map(ToString::to_string);
-        if is_asked_for || self.run.did_something() || self.run.error.is_some() {
-            self.record().await?;
-        }
-        self.lease.release().await?;
-        outcome.map(|()| self.run)
-    }
-}
-
-fn lost(error: LeaseError) -> Error {
-    match error {
-        LeaseError::Lost => Error::Internal("another process took over garbage collection"),
-        LeaseError::Database(error) => error.into(),
-    }
-}
-
-fn micros(duration: Duration) -> i64 {
+pub(crate) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

@@ -17,6 +17,7 @@ pub mod nodes;
 pub mod operations;
 pub mod referrers;
 mod repositories;
+pub mod retention;
 pub mod scrub;
 mod sessions;
 pub mod tags;

@@ -14,7 +14,7 @@ use lazuli_wire::oci::{Digest, ManifestKind, ManifestWarning, Reference, Tag};
 use crate::cache::{Cache, Change};
 use crate::{Error, Registry, Result, repositories, tags};
 
-pub(crate) use delete::{newest_version, record_untagged, remove_all};
+pub(crate) use delete::drain;
 use put::Prepared;
 
 /// Manifests larger than this are parsed and hashed away from the threads that serve requests, in bytes.
@@ -139,6 +139,7 @@ impl Registry {
             .read(move |tx| {
                 let repository =
                     repositories::sql::find(tx, registry, &tx_name)?.ok_or(Error::NameUnknown)?;
+                let repository = repository.id;
                 let digest = match &tx_reference {
                     Reference::Digest(digest) => digest.to_bytes(),
                     Reference::Tag(tag) => {
@@ -205,14 +206,13 @@ impl Registry {
                 .db
                 .write(move |tx| {
                     let new_id = || inner.log.unique_number();
-                    let (repository, listed) =
-                        repositories::sql::ensure(tx, registry, &name, now, new_id)?;
-                    prepared.store(tx, repository, now)?;
-                    prepared.log(tx, &context, registry, name.as_str(), repository, now)?;
-                    if !listed {
-                        repositories::sql::set_listed(tx, repository, true)?;
+                    let row = repositories::sql::ensure(tx, registry, &name, now, new_id)?;
+                    prepared.store(tx, &row, now)?;
+                    prepared.log(tx, &context, registry, name.as_str(), &row, now)?;
+                    if !row.is_listed {
+                        repositories::sql::set_listed(tx, row.id, true)?;
                     }
-                    Ok::<_, Error>(listed)
+                    Ok::<_, Error>(row.is_listed)
                 })
                 .await;
             fence.open(&changes);
@@ -247,8 +247,9 @@ impl Registry {
                 .inner
                 .db
                 .write(move |tx| {
-                    let repository =
+                    let row =
                         repositories::sql::find(tx, registry, &name)?.ok_or(Error::NameUnknown)?;
+                    let repository = row.id;
                     let mut removed = Removed::default();
                     let mut queue = VecDeque::from([digest]);
                     while let Some(digest) = queue.pop_front() {
@@ -256,7 +257,7 @@ impl Registry {
                             tx,
                             &context,
                             registry,
-                            (repository, name.as_str()),
+                            (&row, name.as_str()),
                             &digest,
                             now,
                         )?

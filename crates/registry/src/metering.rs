@@ -54,7 +54,31 @@ pub(crate) fn close_interval(
     sql::close_interval(tx, repository, digest, now)
 }
 
-/// Bytes times microseconds stored by a repository in a window: closed and open intervals, each link counted once.
+/// Bytes times microseconds summed up over a span of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sum {
+    pub(crate) span: Window,
+    pub(crate) byte_microseconds: i128,
+}
+
+impl Sum {
+    /// The part of the sum that falls into the window, as if it was even over its span; exact if the span is inside.
+    fn within(&self, window: Window) -> i128 {
+        let from = self.span.from.max(window.from);
+        let common = i128::from(self.span.to.min(window.to)) - i128::from(from);
+        let length = (i128::from(self.span.to) - i128::from(self.span.from)).max(1);
+        // The quotient first: the product would not fit.
+        let (each, rest) = (
+            self.byte_microseconds / length,
+            self.byte_microseconds % length,
+        );
+        let common = common.clamp(0, length);
+        each * common + rest * common / length
+    }
+}
+
+/// Bytes times microseconds stored by a repository (its holder) in a window: closed and open intervals, each link counted
+/// once. What ended so long ago that it was summed up is exact for windows of whole days, and later of whole months (UTC).
 pub fn stored(
     tx: &mut Tx<'_>,
     registry: i64,
@@ -64,6 +88,9 @@ pub fn stored(
     let mut total = 0;
     sql::each_interval(tx, registry, repository, window, |interval| {
         total += interval.byte_microseconds(window);
+    })?;
+    sql::each_sum(tx, registry, repository, window, |sum| {
+        total += sum.within(window);
     })?;
     Ok(total)
 }

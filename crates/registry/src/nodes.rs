@@ -18,7 +18,8 @@
 //! operation was committed took its ticket before the poll that met the operation, so what it read is not kept.
 //!
 //! **A server that forgot.** When a standby takes over that lagged behind, or a backup is put back, numbers that were met are
-//! given again. So a poll reads the last operation it met once more: when it is not what it was, everything is forgotten.
+//! given again. So a poll reads the last operation it met once more: when it is not what it was, everything is forgotten. So it
+//! is after a node was away for so long that the operation went by its age (`retention.rs`).
 //!
 //! An operation without a number is met by several polls; `unnumbered` remembers it, so that it is acted on once. A poll that
 //! finds more than it wants to read forgets everything instead.
@@ -103,10 +104,14 @@ struct Found {
 }
 
 impl Found {
-    /// Whether the log still holds what was met last.
+    /// Whether the log still holds what was met last; if nothing was, its first operation, once there is one.
     fn continues(&self, seen: Newest) -> bool {
         let is_it = |met: &Met| met.sequence.map(|number| (number, met.id)) == seen;
-        seen.is_none() || self.operations.iter().any(is_it)
+        if seen.is_some() {
+            return self.operations.iter().any(is_it);
+        }
+        let numbers = self.operations.iter().filter_map(|met| met.sequence);
+        numbers.min().is_none_or(|first| first == 1)
     }
 }
 

@@ -112,12 +112,11 @@ pub enum Operation {
         /// The blob.
         digest: Digest,
     },
-    /// A repository was deleted with everything the delete saw in it.
+    /// A repository was deleted, whatever its size: all dots of the operation's own origin that are older than it go, and those
+    /// that it names. It is a version of every tag of the repository.
     DeleteRepository {
-        /// The dots of all its manifests.
+        /// The dots of other origins that the delete saw.
         observed: Vec<OperationId>,
-        /// All its tags.
-        tags: Vec<Tag>,
     },
     /// A setting was changed. Last writer wins, setting by setting.
     Setting {
@@ -145,9 +144,7 @@ impl Operation {
     pub fn observed(&self) -> &[OperationId] {
         match self {
             Self::PutManifest { superseded, .. } => superseded.as_slice(),
-            Self::DeleteManifest { observed, .. } | Self::DeleteRepository { observed, .. } => {
-                observed
-            }
+            Self::DeleteManifest { observed, .. } | Self::DeleteRepository { observed } => observed,
             Self::Untag { .. } | Self::DeleteBlob { .. } | Self::Setting { .. } => &[],
         }
     }
@@ -267,6 +264,11 @@ pub struct Appended {
     pub hlc: i64,
     /// Its origin: breaks ties between equal clocks.
     pub origin: u16,
+}
+
+/// The clock of the newest operation stored, of any origin: everything that was committed before is not newer.
+pub(crate) fn newest_clock(tx: &mut Tx<'_>) -> Result<Option<i64>, Error> {
+    Ok(sql::newest_id(tx)?.map(|id| id.hlc()))
 }
 
 /// Appends an operation in the caller's transaction: one INSERT.

@@ -59,7 +59,7 @@ impl Registry {
                 let last = last.map(|digest| digest.to_bytes()).unwrap_or_default();
                 Ok::<_, Error>(sql::page(
                     tx,
-                    repository,
+                    repository.id,
                     &subject.to_bytes(),
                     artifact_type.as_deref(),
                     &last,

@@ -4,12 +4,16 @@ pub(crate) mod sql;
 
 use std::sync::Arc;
 
+use lazuli_db::Tx;
 use lazuli_identity::{CatalogAccess, Delete, RepositoryAccess};
 
 use crate::cache::{Cache, PageKey};
 use crate::listing::{Page, PageRequest};
 use crate::manifests::Removed;
-use crate::{Error, Registry, Result, manifests, operations};
+use crate::{Error, Registry, Result, manifests, operations, tags};
+
+/// Most manifests and tags that the deletion of a repository names.
+pub(crate) const LISTED: u32 = 1000;
 
 impl Registry {
     /// A page of the registry's repositories that hold a manifest, in byte order of their names.
@@ -43,7 +47,9 @@ impl Registry {
         Ok(page)
     }
 
-    /// Deletes a repository with all its tags and manifests; its blobs go to garbage collection.
+    /// Deletes a repository with all its tags and manifests, in a transaction whose size does not depend on how many they are:
+    /// its name goes to an empty row, and garbage collection removes the old one's rows in steps. Its blobs stay as long
+    /// as they are leased. Returns some of what was removed, [`LISTED`] manifests and tags at most.
     pub async fn delete_repository(
         &self,
         access: &RepositoryAccess<Delete>,
@@ -59,30 +65,30 @@ impl Registry {
         self.to_the_end(async move {
             let fence = this.inner.cache.close(registry, Some(&name));
             let catalog = this.inner.cache.close(registry, None);
-            let tx_name = name.clone();
-            let now = this.now();
+            let (now, inner) = (this.now(), this.inner.clone());
             let removed = this
                 .inner
                 .db
                 .write(move |tx| {
-                    let repository =
-                        sql::find(tx, registry, &tx_name)?.ok_or(Error::NameUnknown)?;
-                    let (removed, observed) = manifests::remove_all(tx, repository, now)?;
-                    let operation = operations::Operation::DeleteRepository {
-                        observed,
-                        tags: removed.tags.clone(),
+                    let old = sql::find(tx, registry, &name)?.ok_or(Error::NameUnknown)?;
+                    let removed = Removed {
+                        manifests: manifests::sql::some(tx, old.id, LISTED)?,
+                        tags: tags::sql::some(tx, old.id, LISTED)?,
                     };
-                    let after = manifests::newest_version(tx, repository, &removed.tags)?;
+                    let after = newest_clock(tx, old.id)?.max(Some(old.floor));
+                    let operation = operations::Operation::DeleteRepository {
+                        observed: Vec::new(),
+                    };
                     let appended = operations::append(
                         tx,
                         &context,
                         registry,
-                        Some(tx_name.as_str()),
+                        Some(name.as_str()),
                         &operation,
                         after,
                     )?;
-                    manifests::record_untagged(tx, repository, &removed.tags, &appended)?;
-                    sql::set_listed(tx, repository, false)?;
+                    let new_id = || inner.log.unique_number();
+                    sql::replace(tx, registry, &name, &old, appended.hlc, now, new_id)?;
                     Ok::<_, Error>(removed)
                 })
                 .await?;
@@ -92,5 +98,16 @@ impl Registry {
             Ok(removed)
         })
         .await
+    }
+}
+
+/// A clock reading that no operation on the repository is later than. Of a large one it is that of the newest operation of all:
+/// reading where others append makes the transaction collide with theirs more often, reading all of it would take long.
+fn newest_clock(tx: &mut Tx<'_>, repository: i64) -> Result<Option<i64>> {
+    let dots = manifests::sql::newest_dot_of_few(tx, repository, LISTED)?;
+    let versions = tags::sql::newest_of_few(tx, repository, LISTED)?;
+    match (dots, versions) {
+        (Some(dot), Some(version)) => Ok(Some(dot.max(version))),
+        _ => Ok(operations::newest_clock(tx)?),
     }
 }

@@ -44,7 +44,7 @@ impl Registry {
                     repositories::sql::find(tx, registry, &tx_name)?.ok_or(Error::NameUnknown)?;
                 Ok::<_, Error>(sql::page(
                     tx,
-                    repository,
+                    repository.id,
                     asked.last.as_deref(),
                     asked.limit,
                 )?)
@@ -78,15 +78,16 @@ impl Registry {
                 .inner
                 .db
                 .write(move |tx| {
-                    let repository = repositories::sql::find(tx, registry, &tx_name)?
+                    let row = repositories::sql::find(tx, registry, &tx_name)?
                         .ok_or(Error::NameUnknown)?;
+                    let repository = row.id;
                     if sql::remove(tx, repository, &tx_tag)? == 0 {
                         return Err(Error::TagUnknown);
                     }
                     let operation = operations::Operation::Untag {
                         tag: tx_tag.clone(),
                     };
-                    let after = sql::newest_hlc(tx, repository, &tx_tag)?;
+                    let after = sql::newest_hlc(tx, repository, &tx_tag)?.max(Some(row.floor));
                     let appended = operations::append(
                         tx,
                         &context,

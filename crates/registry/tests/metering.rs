@@ -42,7 +42,7 @@ async fn held(f: &Fixture) -> BTreeMap<String, i128> {
         .db
         .read(|tx| {
             tx.query(
-                "SELECT r.name, b.size FROM repository_blobs b JOIN repositories r ON r.id = b.repository_id",
+                "SELECT r.name, b.size FROM repository_blobs b JOIN repositories r ON r.holder = b.repository_id AND r.deleted_at IS NULL",
                 &[],
                 |row| Ok((row.get_string(0)?, row.get_i64(1)?)),
             )
@@ -60,7 +60,7 @@ async fn held(f: &Fixture) -> BTreeMap<String, i128> {
 async fn metered(f: &Fixture, name: &'static str, window: Window) -> i128 {
     f.db.read(move |tx| {
         let id = tx.query_one(
-            "SELECT id FROM repositories WHERE name = ?1",
+            "SELECT holder FROM repositories WHERE name = ?1 AND deleted_at IS NULL",
             &[name.into()],
             |row| row.get_i64(0),
         )?;
@@ -250,7 +250,7 @@ async fn what_could_not_be_written_is_kept(f: Fixture) {
     // The second of several transactions fails.
     f.db.write(|tx| {
         tx.execute(
-            "INSERT INTO transfers VALUES (1, 500000, 'r7', 'blob-push', 9223372036854775807, 0)",
+            "INSERT INTO transfers VALUES (1, 0, 500000, 'r7', 'blob-push', 9223372036854775807, 0)",
             &[],
         )
     })

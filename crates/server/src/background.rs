@@ -57,14 +57,12 @@ impl Background {
         work.keep("signing keys", move || {
             rotate_aged_keys(identity.clone(), lifetime)
         });
-        if settings.gc.enabled {
+        // Switched off, both still do what is asked for.
+        let gc = gc.clone();
+        work.keep("garbage collection", move || {
             let gc = gc.clone();
-            work.keep("garbage collection", move || {
-                let gc = gc.clone();
-                async move { gc.run().await }
-            });
-        }
-        // Switched off, it still does what is asked for.
+            async move { gc.run().await }
+        });
         let scrub = scrub.clone();
         work.keep("scrub", move || {
             let scrub = scrub.clone();

@@ -4,6 +4,7 @@ mod background;
 mod banner;
 mod certificates;
 mod cli;
+mod collecting;
 mod commands;
 mod config;
 mod data_folder;
@@ -68,7 +69,7 @@ async fn command(names: &[&str], matches: &ArgMatches, given: &Given) -> anyhow:
         ["import-from"] => commands::import::run(matches, given).await,
         ["gc", "status"] => commands::gc::status(given).await,
         ["fsck"] => commands::fsck::run(matches, given).await,
-        ["gc", "run"] => commands::gc::run(given).await,
+        ["gc", "run"] => commands::gc::run(matches, given).await,
         ["scrub", "status"] => commands::scrub::status(given).await,
         ["scrub", "run"] => commands::scrub::run(matches, given).await,
         other => anyhow::bail!("unknown command: {}", other.join(" ")),

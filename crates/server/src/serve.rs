@@ -24,7 +24,7 @@ use crate::data_folder::{DataFolder, Held, write_private};
 use crate::https::Certificate;
 use crate::logging::Logging;
 use crate::process::{Request, Signals, raise_file_limit};
-use crate::{master_key, notify, scrubbing, wire_up};
+use crate::{collecting, master_key, notify, scrubbing, wire_up};
 
 /// How often a made certificate is looked at while the server runs.
 const CERTIFICATE_CHECK: Duration = Duration::from_hours(12);
@@ -114,7 +114,8 @@ impl Server {
         let gc = Gc::open(&registry, wire_up::gc_options(settings)).await?;
         let scrub = Scrub::open(&registry, scrubbing::options(settings)).await?;
         let api = wire_up::open_api(settings, &registry, &identity, &clock).await?;
-        let api = Arc::new(api.with_collector(scrubbing::collector(&scrub)));
+        let api = api.with_collector(scrubbing::collector(&scrub));
+        let api = Arc::new(api.with_collector(collecting::collector(&gc)));
         let banner = Banner {
             http: addresses.0,
             https: addresses.1,

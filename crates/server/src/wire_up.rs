@@ -10,6 +10,7 @@ use lazuli_api::{
 use lazuli_db::clock::{Clock, SystemClock};
 use lazuli_db::{Db, PostgresOptions, SqliteOptions, params};
 use lazuli_identity::{FirstStart, Identity, IdentityOptions, KeyError, RegistryId};
+use lazuli_registry::retention::Retention;
 use lazuli_registry::{CacheOptions, Registry, gc};
 use lazuli_wire::oci::{Algorithm, Digest, ManifestLimits};
 
@@ -157,7 +158,14 @@ pub(crate) async fn open_registry(
 /// How garbage is collected.
 pub(crate) fn gc_options(settings: &Settings) -> gc::Options {
     gc::Options {
+        enabled: settings.gc.enabled,
         interval: settings.gc.interval.0,
+        retention: Retention {
+            operations: settings.retention.operations.0,
+            usage_hours: settings.retention.usage_hours.0,
+            usage_days: settings.retention.usage_days.0,
+            ..Retention::default()
+        },
         ..gc::Options::new(settings.leases.duration.0)
     }
 }

@@ -35,7 +35,7 @@ impl Registry {
                 .write(move |tx| {
                     let repository =
                         repositories::sql::find(tx, registry, &name)?.ok_or(Error::NameUnknown)?;
-                    unlink(tx, registry, repository, &digest, now)?;
+                    unlink(tx, registry, repository.holder, &digest, now)?;
                     let operation = Operation::DeleteBlob { digest };
                     operations::append(
                         tx,
@@ -107,18 +107,17 @@ impl Registry {
                     let Some(from) = repositories::sql::find(tx, registry, &source)? else {
                         return Ok(false);
                     };
-                    let Some(size) = sql::linked_size(tx, from, &digest.to_bytes())? else {
+                    let Some(size) = sql::linked_size(tx, from.holder, &digest.to_bytes())? else {
                         return Ok(false);
                     };
-                    let (repository, _) =
-                        repositories::sql::ensure(tx, registry, &target, now, || {
-                            inner.log.unique_number()
-                        })?;
+                    let repository = repositories::sql::ensure(tx, registry, &target, now, || {
+                        inner.log.unique_number()
+                    })?;
                     sql::affirm(tx, registry, &digest.to_bytes(), until)?;
                     sql::link(
                         tx,
                         registry,
-                        repository,
+                        repository.holder,
                         &digest.to_bytes(),
                         size,
                         now,

@@ -137,8 +137,8 @@ pub(crate) fn holders(
     limit: u32,
 ) -> Result<Vec<String>, Error> {
     tx.query(
-        "SELECT r.name FROM repository_blobs b JOIN repositories r ON r.id = b.repository_id \
-         WHERE b.registry_id = ?1 AND b.digest = ?2 ORDER BY r.name LIMIT ?3",
+        "SELECT r.name FROM repository_blobs b JOIN repositories r ON r.holder = b.repository_id \
+         WHERE b.registry_id = ?1 AND b.digest = ?2 AND r.deleted_at IS NULL ORDER BY r.name LIMIT ?3",
         &[registry.into(), digest.into(), i64::from(limit).into()],
         |row| row.get_string(0),
     )
@@ -264,10 +264,4 @@ pub(crate) fn condemn(
         "UPDATE blobs SET condemned_at = ?3 WHERE registry_id = ?1 AND digest = ?2 AND condemned_at IS NULL",
         &[registry.into(), digest.into(), now.into()],
     )
-}
-
-/// Lets garbage collection look at every blob of a repository.
-pub(crate) fn check_all_later(tx: &mut Tx<'_>, repository: i64, now: i64) -> Result<(), Error> {
-    tx.execute("UPDATE repository_blobs SET check_after = ?2 WHERE repository_id = ?1 AND check_after IS NULL", &[repository.into(), now.into()])
-        .map(drop)
 }

@@ -208,6 +208,8 @@ pub enum Finding {
         range: (i64, i64),
         /// The last number on record.
         recorded: i64,
+        /// The last one that went by age.
+        floor: i64,
     },
     /// An operation of the log is not readable.
     OperationUnreadable {

@@ -7,24 +7,27 @@ use crate::operations::{Cursor, ReadError};
 const PAGE: u32 = 500;
 
 impl Checker<'_> {
-    /// Every origin's operations are numbered without a gap, and readable.
+    /// Every origin's operations are numbered without a gap, from the first that is kept on, and readable.
     pub(super) async fn check_log(&mut self) -> Result<()> {
         for origin in self.registry.inner.db.read(sql::origins).await? {
             self.summary.operations += origin.numbered;
             let (first, last) = origin.range;
-            let expected = u64::try_from(last - first + 1).unwrap_or(0);
-            if origin.numbered != expected || last != origin.recorded {
+            // The newest always stay, so that a log is never empty again.
+            let expected = u64::try_from(last - origin.floor).unwrap_or(0);
+            if origin.numbered != expected || first != origin.floor + 1 || last != origin.recorded {
                 let sql::Origin {
                     number: origin,
                     numbered,
                     range,
                     recorded,
+                    floor,
                 } = origin;
                 self.report(Finding::LogHasGap {
                     origin,
                     numbered,
                     range,
                     recorded,
+                    floor,
                 })
                 .await?;
             }

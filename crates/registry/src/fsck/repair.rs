@@ -86,7 +86,12 @@ impl Context {
             Finding::ManifestDamaged { place, digest, found } => self.forget_manifest(tx, place, digest, found),
             Finding::ManifestRecordDiffers { place, digest } => self.rewrite_record(tx, place, digest),
             Finding::ReferencesDiffer { place, digest } => self.rewrite_references(tx, place, digest),
-            Finding::ContentMissing { place, blob, .. } => self.link(tx, place, blob),
+            Finding::ContentMissing { place, blob, .. } => {
+                match repositories::sql::holder(tx, place.repository)? {
+                    Some(holder) => self.link(tx, place.registry, holder, blob),
+                    None => Ok(false),
+                }
+            }
             Finding::ListingDiffers { place, .. } => {
                 let has_manifests = manifests::sql::any(tx, place.repository)?;
                 repositories::sql::set_listed(tx, place.repository, has_manifests)?;
@@ -159,21 +164,13 @@ impl Context {
         Ok(is_linked)
     }
 
-    fn link(&self, tx: &mut Tx<'_>, place: &Place, digest: &Digest) -> Result<bool> {
+    fn link(&self, tx: &mut Tx<'_>, registry: i64, holder: i64, digest: &Digest) -> Result<bool> {
         let (bytes, until) = (digest.to_bytes(), self.now + self.registry.lease_us());
-        let Some((size, _)) = blobs::sql::place(tx, place.registry, &bytes)? else {
+        let Some((size, _)) = blobs::sql::place(tx, registry, &bytes)? else {
             return Ok(false);
         };
-        blobs::sql::affirm(tx, place.registry, &bytes, until)?;
-        blobs::sql::link(
-            tx,
-            place.registry,
-            place.repository,
-            &bytes,
-            size,
-            self.now,
-            until,
-        )?;
+        blobs::sql::affirm(tx, registry, &bytes, until)?;
+        blobs::sql::link(tx, registry, holder, &bytes, size, self.now, until)?;
         Ok(true)
     }
 

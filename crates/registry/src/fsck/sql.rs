@@ -74,8 +74,11 @@ pub(super) struct Tag {
 pub(super) struct Origin {
     pub(super) number: i64,
     pub(super) numbered: u64,
+    /// 0 if there are none.
     pub(super) range: (i64, i64),
     pub(super) recorded: i64,
+    /// The last one that went by age.
+    pub(super) floor: i64,
 }
 
 fn digest(row: &Row<'_>, column: usize) -> Result<Digest, Error> {
@@ -138,8 +141,9 @@ pub(super) fn links(
 ) -> Result<Vec<Link>, Error> {
     tx.query(
         "SELECT l.repository_id, l.digest, l.registry_id, l.size, l.check_after, r.registry_id, r.name, b.size, \
-         (SELECT MIN(m.kind) FROM manifest_references m WHERE m.repository_id = l.repository_id AND m.child = l.digest) \
-         FROM repository_blobs l LEFT JOIN repositories r ON r.id = l.repository_id \
+         (SELECT MIN(m.kind) FROM manifest_references m JOIN repositories d ON d.id = m.repository_id \
+          WHERE d.holder = l.repository_id AND m.child = l.digest) \
+         FROM repository_blobs l LEFT JOIN repositories r ON r.holder = l.repository_id AND r.deleted_at IS NULL \
          LEFT JOIN blobs b ON b.registry_id = r.registry_id AND b.digest = l.digest \
          WHERE (l.repository_id, l.digest) > (?1, ?2) ORDER BY l.repository_id, l.digest LIMIT ?3",
         &[after.0.into(), (&after.1).into(), limit.into()],
@@ -213,7 +217,8 @@ pub(crate) fn manifest(
     let found = tx.query_one(
         "SELECT r.registry_id, r.name, m.media_type, m.artifact_type, m.subject, m.size, m.body, \
          (SELECT MIN(d.origin) FROM manifest_dots d WHERE d.repository_id = m.repository_id AND d.digest = m.digest) \
-         FROM manifests m JOIN repositories r ON r.id = m.repository_id WHERE m.repository_id = ?1 AND m.digest = ?2",
+         FROM manifests m JOIN repositories r ON r.id = m.repository_id AND r.deleted_at IS NULL \
+         WHERE m.repository_id = ?1 AND m.digest = ?2",
         &[repository.into(), (&bytes).into()],
         |row| {
             Ok(Manifest {
@@ -251,11 +256,12 @@ pub(super) fn missing(
     if !crate::manifests::sql::exists(tx, repository, &key.to_bytes())? {
         return Ok(Vec::new());
     }
+    let Some(holder) = crate::repositories::sql::holder(tx, repository)? else {
+        return Ok(Vec::new());
+    };
     let mut missing = Vec::new();
     for blob in needed {
-        if !missing.contains(blob)
-            && !crate::blobs::sql::is_linked(tx, repository, &blob.to_bytes())?
-        {
+        if !missing.contains(blob) && !crate::blobs::sql::is_linked(tx, holder, &blob.to_bytes())? {
             missing.push(*blob);
         }
     }
@@ -270,7 +276,7 @@ pub(super) fn repositories(
     tx.query(
         "SELECT r.id, r.registry_id, r.name, r.listed, \
          (SELECT MIN(m.created_at) FROM manifests m WHERE m.repository_id = r.id) \
-         FROM repositories r WHERE r.id > ?1 ORDER BY r.id LIMIT ?2",
+         FROM repositories r WHERE r.id > ?1 AND r.deleted_at IS NULL ORDER BY r.id LIMIT ?2",
         &[after.into(), limit.into()],
         |row| {
             Ok(Repository {
@@ -292,7 +298,7 @@ pub(super) fn tags(tx: &mut Tx<'_>, after: &(i64, String), limit: u32) -> Result
         "SELECT k.repository_id, k.name, r.registry_id, r.name, t.digest, m.created_at FROM \
          (SELECT repository_id, name FROM tags WHERE (repository_id, name) > (?1, ?2) \
           UNION SELECT repository_id, name FROM tag_versions WHERE (repository_id, name) > (?1, ?2)) AS k \
-         JOIN repositories r ON r.id = k.repository_id \
+         JOIN repositories r ON r.id = k.repository_id AND r.deleted_at IS NULL \
          LEFT JOIN tags t ON t.repository_id = k.repository_id AND t.name = k.name \
          LEFT JOIN manifests m ON m.repository_id = t.repository_id AND m.digest = t.digest \
          ORDER BY k.repository_id, k.name LIMIT ?3",
@@ -334,16 +340,24 @@ pub(super) fn tags(tx: &mut Tx<'_>, after: &(i64, String), limit: u32) -> Result
 /// Numbered operations by origin.
 pub(super) fn origins(tx: &mut Tx<'_>) -> Result<Vec<Origin>, Error> {
     tx.query(
-        "SELECT o.origin, COUNT(*), MIN(o.sequence), MAX(o.sequence), \
-         (SELECT MAX(v.sequence) FROM origins v WHERE v.origin = o.origin) \
-         FROM operations o WHERE o.sequence IS NOT NULL GROUP BY o.origin ORDER BY o.origin",
+        "SELECT k.origin, (SELECT COUNT(*) FROM operations o WHERE o.origin = k.origin AND o.sequence IS NOT NULL), \
+         (SELECT MIN(o.sequence) FROM operations o WHERE o.origin = k.origin AND o.sequence IS NOT NULL), \
+         (SELECT MAX(o.sequence) FROM operations o WHERE o.origin = k.origin AND o.sequence IS NOT NULL), \
+         (SELECT MAX(v.sequence) FROM origins v WHERE v.origin = k.origin), \
+         (SELECT MAX(f.sequence) FROM log_floors f WHERE f.origin = k.origin) \
+         FROM (SELECT origin FROM origins UNION SELECT origin FROM log_floors \
+          UNION SELECT origin FROM operations WHERE sequence IS NOT NULL) AS k ORDER BY k.origin",
         &[],
         |row| {
             Ok(Origin {
                 number: row.get_i64(0)?,
                 numbered: row.get_u64(1)?,
-                range: (row.get_i64(2)?, row.get_i64(3)?),
+                range: (
+                    row.get_i64_opt(2)?.unwrap_or(0),
+                    row.get_i64_opt(3)?.unwrap_or(0),
+                ),
                 recorded: row.get_i64_opt(4)?.unwrap_or(0),
+                floor: row.get_i64_opt(5)?.unwrap_or(0),
             })
         },
     )

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use lazuli_blobs::{BlobEntry, Listed, ListedUpload, Location};
 
-use super::{Inner, Work, micros, sql};
+use super::work::Work;
+use super::{Inner, Phase, micros, sql};
 use crate::Result;
 
 /// Most files remembered from one walk to the next.
@@ -36,9 +37,11 @@ impl Janitor {
 
     /// One walk over all blobs and uploads of the store.
     pub(super) async fn walk(&mut self, work: &mut Work<'_>) -> Result<()> {
+        work.enter(Phase::Walk).await?;
         let mut met = HashSet::new();
         let mut lister = work.inner.registry.inner.store.list();
         while let Some(batch) = lister.next().await? {
+            let count = batch.len() as u64;
             let unknown = unknown_blobs(work, batch).await?;
             let room = MAX_SUSPECTS.saturating_sub(met.len());
             met.extend(
@@ -64,12 +67,13 @@ impl Janitor {
                 work.run.deleted += 1;
                 work.run.freed_bytes += entry.size;
             }
-            work.pause().await?;
+            work.pause(count).await?;
         }
         let mut lister = work.inner.registry.inner.store.list_uploads();
         while let Some(batch) = lister.next().await? {
+            let count = batch.len() as u64;
             abort_forgotten(work, batch).await?;
-            work.pause().await?;
+            work.pause(count).await?;
         }
         self.suspects = met;
         self.last_walk = Some(work.inner.registry.inner.clock.monotonic());

@@ -3,10 +3,9 @@
 use lazuli_db::{Error, Tx};
 use lazuli_wire::oci::{Digest, RepositoryName, UploadId};
 
-use super::status::Run;
 use super::trust::Trust;
 
-const TRUST: &str = "gc.trust";
+pub(crate) const TRUST: &str = "gc.trust";
 
 /// A link that is due to be looked at.
 #[derive(Debug, Clone)]
@@ -41,7 +40,7 @@ fn digest(bytes: &[u8]) -> Result<Digest, Error> {
 pub(super) fn due_links(tx: &mut Tx<'_>, now: i64, limit: u32) -> Result<Vec<DueLink>, Error> {
     tx.query(
         "SELECT b.registry_id, b.repository_id, r.name, b.digest FROM repository_blobs b \
-         JOIN repositories r ON r.id = b.repository_id WHERE b.check_after <= ?1 ORDER BY b.check_after LIMIT ?2",
+         JOIN repositories r ON r.holder = b.repository_id AND r.deleted_at IS NULL WHERE b.check_after <= ?1 ORDER BY b.check_after LIMIT ?2",
         &[now.into(), limit.into()],
         |row| {
             Ok(DueLink {
@@ -64,7 +63,8 @@ pub(super) fn link_state(tx: &mut Tx<'_>, link: &DueLink) -> Result<Option<LinkS
 
 pub(super) fn is_referenced(tx: &mut Tx<'_>, link: &DueLink) -> Result<bool, Error> {
     let found = tx.query_one(
-        "SELECT 1 FROM manifest_references WHERE repository_id = ?1 AND child = ?2 LIMIT 1",
+        "SELECT 1 FROM repositories r JOIN manifest_references m ON m.repository_id = r.id \
+         WHERE r.holder = ?1 AND m.child = ?2 LIMIT 1",
         &[link.repository.into(), (&link.digest.to_bytes()).into()],
         |row| row.get_i64(0),
     )?;
@@ -269,59 +269,6 @@ pub(super) fn set_trust(tx: &mut Tx<'_>, trust: &Trust) -> Result<(), Error> {
     .map(drop)
 }
 
-/// Writes a run down. The first time, runs that a crash cut short get their end.
-pub(super) fn record(tx: &mut Tx<'_>, run: &Run, is_first: bool) -> Result<(), Error> {
-    if is_first {
-        tx.execute(
-            "UPDATE gc_runs SET finished_at = ?1, error = 'interrupted' WHERE finished_at IS NULL",
-            &[run.started_at.into()],
-        )?;
-        tx.execute(
-            "DELETE FROM gc_runs WHERE id IN (SELECT id FROM gc_runs ORDER BY started_at DESC LIMIT 1000000 OFFSET 99)",
-            &[],
-        )?;
-    }
-    tx.execute(
-        "INSERT INTO gc_runs (id, started_at, finished_at, examined, unlinked, condemned, deleted, freed_bytes, error) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO UPDATE SET finished_at = excluded.finished_at, \
-         examined = excluded.examined, unlinked = excluded.unlinked, condemned = excluded.condemned, \
-         deleted = excluded.deleted, freed_bytes = excluded.freed_bytes, error = excluded.error",
-        &[
-            run.id.into(),
-            run.started_at.into(),
-            run.finished_at.into(),
-            run.examined.into(),
-            run.unlinked.into(),
-            run.condemned.into(),
-            run.deleted.into(),
-            run.freed_bytes.into(),
-            run.error.as_deref().into(),
-        ],
-    )
-    .map(drop)
-}
-
-pub(super) fn last_run(tx: &mut Tx<'_>) -> Result<Option<Run>, Error> {
-    tx.query_one(
-        "SELECT id, started_at, finished_at, examined, unlinked, condemned, deleted, freed_bytes, error \
-         FROM gc_runs ORDER BY started_at DESC LIMIT 1",
-        &[],
-        |row| {
-            Ok(Run {
-                id: row.get_i64(0)?,
-                started_at: row.get_i64(1)?,
-                finished_at: row.get_i64_opt(2)?,
-                examined: row.get_u64(3)?,
-                unlinked: row.get_u64(4)?,
-                condemned: row.get_u64(5)?,
-                deleted: row.get_u64(6)?,
-                freed_bytes: row.get_u64(7)?,
-                error: row.get_string_opt(8)?,
-            })
-        },
-    )
-}
-
 pub(crate) fn is_lease_held(tx: &mut Tx<'_>, name: &str, now: i64) -> Result<bool, Error> {
     let found = tx.query_one(
         "SELECT 1 FROM leases WHERE name = ?1 AND expires_at > ?2",
@@ -348,4 +295,22 @@ pub(super) fn waiting(tx: &mut Tx<'_>, what: super::status::Waiting) -> Result<(
     Ok(tx
         .query_one(statement, &[], |row| Ok((row.get_u64(0)?, row.get_u64(1)?)))?
         .unwrap_or_default())
+}
+
+/// How many links are due; reads their index only.
+pub(super) fn count_due_links(tx: &mut Tx<'_>, now: i64) -> Result<Option<u64>, Error> {
+    tx.query_one(
+        "SELECT COUNT(*) FROM repository_blobs WHERE check_after <= ?1",
+        &[now.into()],
+        |row| row.get_u64(0),
+    )
+}
+
+/// How many condemned blobs are due; reads their index only.
+pub(super) fn count_due_blobs(tx: &mut Tx<'_>, cutoff: i64) -> Result<Option<u64>, Error> {
+    tx.query_one(
+        "SELECT COUNT(*) FROM blobs WHERE condemned_at <= ?1",
+        &[cutoff.into()],
+        |row| row.get_u64(0),
+    )
 }

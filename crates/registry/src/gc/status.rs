@@ -1,9 +1,64 @@
 //! What garbage collection did and has to do.
 
-use super::{LEASE, sql};
+use super::{LEASE, runs, sql};
+use crate::retention::{self, KeptLog};
 use crate::{Registry, Result};
 
-/// A run and its totals.
+/// A part of a pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Files whose blobs are gone are removed: at first those that are left from before, later those of this pass.
+    Files,
+    /// Upload sessions that expired are ended.
+    Uploads,
+    /// What is left of deleted repositories is removed.
+    Repositories,
+    /// Blobs that nothing names leave their repositories.
+    Links,
+    /// Blobs that were condemned long enough are deleted, and their files.
+    Blobs,
+    /// What is remembered of long ago goes.
+    History,
+    /// The store is searched for files that no row knows.
+    Walk,
+    /// It is over.
+    Done,
+}
+
+impl Phase {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Files,
+        Self::Uploads,
+        Self::Repositories,
+        Self::Links,
+        Self::Blobs,
+        Self::History,
+        Self::Walk,
+        Self::Done,
+    ];
+
+    /// One word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+            Self::Uploads => "uploads",
+            Self::Repositories => "repositories",
+            Self::Links => "links",
+            Self::Blobs => "blobs",
+            Self::History => "history",
+            Self::Walk => "walk",
+            Self::Done => "done",
+        }
+    }
+
+    pub(super) fn parse(word: &str) -> Self {
+        let found = Self::ALL.into_iter().find(|phase| phase.as_str() == word);
+        found.unwrap_or(Self::Done)
+    }
+}
+
+/// A pass and its totals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
     /// Identifies the run.
@@ -12,6 +67,18 @@ pub struct Run {
     pub started_at: i64,
     /// In microseconds since the epoch; `None` while it is under way.
     pub finished_at: Option<i64>,
+    /// Whether somebody asked for it.
+    pub is_asked_for: bool,
+    /// What it is at.
+    pub phase: Phase,
+    /// How much of that is done.
+    pub phase_done: u64,
+    /// Out of how much, where that is known.
+    pub phase_total: Option<u64>,
+    /// When it was last heard of, in microseconds since the epoch.
+    pub seen_at: i64,
+    /// How often it was cut short and taken up again.
+    pub resumed: u64,
     /// Rows and files looked at.
     pub examined: u64,
     /// Blobs taken out of a repository.
@@ -22,6 +89,10 @@ pub struct Run {
     pub deleted: u64,
     /// Bytes given back, in the database and on the disk.
     pub freed_bytes: u64,
+    /// Manifests of deleted repositories removed.
+    pub manifests: u64,
+    /// Rows of the operation log, of tags' former versions and of usage that went by age.
+    pub history: u64,
     /// Why it ended early.
     pub error: Option<String>,
 }
@@ -32,18 +103,36 @@ impl Run {
             id,
             started_at,
             finished_at: None,
+            is_asked_for: false,
+            phase: Phase::Files,
+            phase_done: 0,
+            phase_total: None,
+            seen_at: started_at,
+            resumed: 0,
             examined: 0,
             unlinked: 0,
             condemned: 0,
             deleted: 0,
             freed_bytes: 0,
+            manifests: 0,
+            history: 0,
             error: None,
         }
     }
 
+    pub(super) fn enter(&mut self, phase: Phase) {
+        (self.phase, self.phase_done, self.phase_total) = (phase, 0, None);
+    }
+
+    /// How much of its present part is done, between 0 and 1, where that is known.
+    pub fn phase_progress(&self) -> Option<f64> {
+        let total = self.phase_total.filter(|total| *total > 0)?;
+        Some((self.phase_done as f64 / total as f64).min(1.0))
+    }
+
     /// Whether there was anything to do.
     pub fn did_something(&self) -> bool {
-        self.examined > 0 || self.deleted > 0 || self.freed_bytes > 0
+        self.examined > 0 || self.deleted > 0 || self.freed_bytes > 0 || self.history > 0
     }
 }
 
@@ -61,8 +150,14 @@ pub struct Amount {
 pub struct Status {
     /// Whether some process is at it.
     pub is_running: bool,
-    /// The newest run that had something to do or was asked for.
+    /// Whether a pass was asked for that has not begun.
+    pub is_requested: bool,
+    /// The newest run that had something to do or was asked for; the one under way, if it is written down.
     pub last_run: Option<Run>,
+    /// Rows of deleted repositories that are still to be removed: how many such repositories there are.
+    pub deleted_repositories: u64,
+    /// What is remembered of each origin's operations.
+    pub logs: Vec<KeptLog>,
     /// Blobs in repositories that will be looked at when their time comes, each repository's counted.
     pub to_be_checked: Amount,
     /// Blobs in no repository, waiting for their deletion.
@@ -91,7 +186,10 @@ pub(super) async fn read(registry: &Registry) -> Result<Status> {
         let to_be_removed = amount(Waiting::Removals)?;
         Ok::<_, lazuli_db::Error>(Status {
             is_running: sql::is_lease_held(tx, LEASE, now)?,
-            last_run: sql::last_run(tx)?,
+            is_requested: runs::is_requested(tx)?,
+            last_run: runs::last(tx)?,
+            deleted_repositories: crate::repositories::sql::count_deleted(tx)?,
+            logs: retention::kept(tx)?,
             to_be_checked,
             condemned,
             to_be_removed,

@@ -6,7 +6,8 @@ use lazuli_blobs::Location;
 use lazuli_db::Tx;
 use lazuli_wire::oci::{Digest, RepositoryName};
 
-use super::{Inner, Moment, Work, micros, sql};
+use super::work::Work;
+use super::{Inner, Moment, Phase, micros, sql};
 use crate::cache::Change;
 use crate::{Registry, Result, blobs};
 
@@ -34,18 +35,22 @@ struct Deleted {
 impl Work<'_> {
     /// Everything that is due at the beginning.
     pub(super) async fn sweep(&mut self) -> Result<()> {
+        self.enter(Phase::Files).await?;
         self.remove_files().await?;
         self.end_uploads().await?;
+        self.remove_deleted_repositories().await?;
         if self.now() >= self.quiet_until {
             self.check_links().await?;
             self.delete_condemned().await?;
+            self.enter(Phase::Files).await?;
             self.remove_files().await?;
         }
-        Ok(())
+        self.trim_history().await
     }
 
     /// Steps 1 and 2.
     async fn check_links(&mut self) -> Result<()> {
+        self.enter(Phase::Links).await?;
         let (now, batch) = (self.now(), self.inner.options.batch);
         loop {
             let registry = &self.inner.registry.inner;
@@ -55,6 +60,10 @@ impl Work<'_> {
                 .await?;
             if due.is_empty() {
                 return Ok(());
+            }
+            if self.run.phase_total.is_none() && due.len() == batch as usize {
+                let count = registry.db.read(move |tx| sql::count_due_links(tx, now));
+                self.run.phase_total = count.await?;
             }
             self.at(Moment::Found).await;
             let fences = close_fences(&self.inner.registry, &due);
@@ -79,12 +88,13 @@ impl Work<'_> {
             self.run.examined += verdicts.len() as u64;
             self.run.unlinked += count(&[Verdict::Unlinked, Verdict::Condemned]);
             self.run.condemned += count(&[Verdict::Condemned]);
-            self.pause().await?;
+            self.pause(verdicts.len() as u64).await?;
         }
     }
 
     /// Step 3. Durable, because the file must not go before the row.
     async fn delete_condemned(&mut self) -> Result<()> {
+        self.enter(Phase::Blobs).await?;
         let (now, batch) = (self.now(), self.inner.options.batch);
         let wait = self
             .inner
@@ -98,7 +108,12 @@ impl Work<'_> {
             if due.is_empty() {
                 return Ok(());
             }
-            self.run.examined += due.len() as u64;
+            if self.run.phase_total.is_none() && due.len() == batch as usize {
+                let count = db.read(move |tx| sql::count_due_blobs(tx, cutoff));
+                self.run.phase_total = count.await?;
+            }
+            let found = due.len() as u64;
+            self.run.examined += found;
             self.at(Moment::Found).await;
             let deleted = db
                 .write(move |tx| delete_blobs(tx, &due, cutoff, now))
@@ -106,7 +121,7 @@ impl Work<'_> {
             self.run.deleted += deleted.blobs;
             self.run.freed_bytes += deleted.inline_bytes;
             self.at(Moment::Deleted).await;
-            self.pause().await?;
+            self.pause(found).await?;
         }
     }
 
@@ -126,6 +141,7 @@ impl Work<'_> {
                 return Ok(());
             };
             after.clone_from(last);
+            let count = due.len() as u64;
             let mut done = Vec::with_capacity(due.len());
             for (text, size) in due {
                 if remove_file(registry, &text).await {
@@ -141,12 +157,13 @@ impl Work<'_> {
                         .try_for_each(|location| sql::forget_removal(tx, location))
                 })
                 .await?;
-            self.pause().await?;
+            self.pause(count).await?;
         }
     }
 
     /// Step 4. The row goes first: a request that meanwhile continued the session has moved its expiry or its version.
     async fn end_uploads(&mut self) -> Result<()> {
+        self.enter(Phase::Uploads).await?;
         let (now, batch) = (self.now(), self.inner.options.batch);
         let mut after = Vec::new();
         loop {
@@ -161,6 +178,7 @@ impl Work<'_> {
             };
             after = last.id.as_bytes().to_vec();
             self.at(Moment::Found).await;
+            let count = due.len() as u64;
             for upload in due {
                 // A request that is still receiving bytes keeps its session.
                 let Some(_active) = registry.sessions.activate(upload.id) else {
@@ -176,7 +194,7 @@ impl Work<'_> {
                     self.run.examined += 1;
                 }
             }
-            self.pause().await?;
+            self.pause(count).await?;
         }
     }
 }

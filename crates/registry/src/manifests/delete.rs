@@ -1,22 +1,23 @@
-//! The rows and the operation of a deleted manifest, or of all of a repository.
+//! The rows and the operation of a deleted manifest, and what is left of a deleted repository.
 
 use lazuli_db::Tx;
 use lazuli_wire::oci::{Digest, Tag};
 
-use super::{Removed, sql};
+use super::sql;
 use crate::operations::{self, Appended, Operation, OperationId};
-use crate::{Result, blobs, tags};
+use crate::repositories::{self, sql::Row};
+use crate::{Result, tags};
 
 /// Removes one manifest with its tags; `None` if the repository does not hold it.
 pub(super) fn remove(
     tx: &mut Tx<'_>,
     context: &operations::Context,
     registry: i64,
-    (repository, name): (i64, &str),
+    (row, name): (&Row, &str),
     digest: &Digest,
     now: i64,
 ) -> Result<Option<Vec<Tag>>> {
-    let bytes = digest.to_bytes();
+    let (bytes, repository) = (digest.to_bytes(), row.id);
     if !sql::exists(tx, repository, &bytes)? {
         return Ok(None);
     }
@@ -25,7 +26,7 @@ pub(super) fn remove(
         .iter()
         .filter_map(|b| OperationId::from_bytes(b))
         .collect();
-    let after = newest_version(tx, repository, &tags)?;
+    let after = newest_version(tx, repository, &tags)?.max(Some(row.floor));
     let operation = Operation::DeleteManifest {
         digest: *digest,
         observed,
@@ -39,30 +40,37 @@ pub(super) fn remove(
     Ok(Some(tags))
 }
 
-/// Removes every manifest and tag of a repository, and hands its blobs to garbage collection. Returns the dots it saw.
-pub(crate) fn remove_all(
-    tx: &mut Tx<'_>,
-    repository: i64,
-    now: i64,
-) -> Result<(Removed, Vec<OperationId>)> {
-    let manifests = sql::all(tx, repository)?;
-    let tags = tags::sql::all(tx, repository)?;
-    let observed = sql::all_dots(tx, repository)?
-        .iter()
-        .filter_map(|b| OperationId::from_bytes(b))
-        .collect();
-    sql::remove_all(tx, repository)?;
-    tags::sql::remove_all(tx, repository)?;
-    blobs::sql::check_all_later(tx, repository, now)?;
-    Ok((Removed { manifests, tags }, observed))
+/// What one step removed of a deleted repository.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Drained {
+    pub(crate) manifests: u64,
+    /// Nothing is left of it, its row neither.
+    pub(crate) is_done: bool,
+}
+
+/// Removes up to `limit` manifests of a deleted repository, then as many tags, then its row; hands its blobs to garbage
+/// collection. Whoever does it again finds less to do.
+pub(crate) fn drain(tx: &mut Tx<'_>, repository: i64, limit: u32, now: i64) -> Result<Drained> {
+    let mut drained = Drained::default();
+    if !repositories::sql::is_deleted(tx, repository)? {
+        drained.is_done = true;
+        return Ok(drained);
+    }
+    for digest in sql::some(tx, repository, limit)? {
+        let bytes = digest.to_bytes();
+        sql::check_children_later(tx, repository, &bytes, now)?;
+        sql::remove(tx, repository, &bytes)?;
+        drained.manifests += 1;
+    }
+    if drained.manifests == 0 && tags::sql::remove_some(tx, repository, limit)? == 0 {
+        repositories::sql::remove_deleted(tx, repository)?;
+        drained.is_done = true;
+    }
+    Ok(drained)
 }
 
 /// The newest clock reading among the versions of some tags.
-pub(crate) fn newest_version(
-    tx: &mut Tx<'_>,
-    repository: i64,
-    tags: &[Tag],
-) -> Result<Option<i64>> {
+fn newest_version(tx: &mut Tx<'_>, repository: i64, tags: &[Tag]) -> Result<Option<i64>> {
     let mut newest = None;
     for tag in tags {
         newest = newest.max(tags::sql::newest_hlc(tx, repository, tag)?);
@@ -71,7 +79,7 @@ pub(crate) fn newest_version(
 }
 
 /// Records in the history of some tags that they name nothing now.
-pub(crate) fn record_untagged(
+fn record_untagged(
     tx: &mut Tx<'_>,
     repository: i64,
     tags: &[Tag],

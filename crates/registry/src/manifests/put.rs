@@ -6,6 +6,7 @@ use lazuli_wire::oci::{Algorithm, Digest, ParsedManifest, Reference, Tag};
 
 use super::{Condition, NewManifest, sql};
 use crate::operations::{self, Operation, OperationId};
+use crate::repositories::sql::Row;
 use crate::{Error, Result, blobs, tags};
 
 /// A manifest that passed every check that needs no database.
@@ -55,10 +56,11 @@ impl Prepared {
             .map(|d| &d.digest)
     }
 
-    pub(super) fn store(&self, tx: &mut Tx<'_>, repository: i64, now: i64) -> Result<()> {
+    pub(super) fn store(&self, tx: &mut Tx<'_>, row: &Row, now: i64) -> Result<()> {
+        let repository = row.id;
         let mut missing = Vec::new();
         for digest in self.needed() {
-            if !blobs::sql::is_readable(tx, repository, &digest.to_bytes())? {
+            if !blobs::sql::is_readable(tx, row.holder, &digest.to_bytes())? {
                 missing.push(*digest);
             }
         }
@@ -102,9 +104,10 @@ impl Prepared {
         context: &operations::Context,
         registry: i64,
         name: &str,
-        repository: i64,
+        row: &Row,
         now: i64,
     ) -> Result<()> {
+        let repository = row.id;
         let origin = context.log().origin();
         let mut superseded = sql::dot_of(tx, repository, &self.digest_bytes, origin)?
             .and_then(|b| OperationId::from_bytes(&b));
@@ -122,7 +125,8 @@ impl Prepared {
             let after = tag
                 .map(|tag| tags::sql::newest_hlc(tx, repository, tag))
                 .transpose()?
-                .flatten();
+                .flatten()
+                .max(Some(row.floor));
             let operation = Operation::PutManifest {
                 digest: self.digest,
                 media_type: self.parsed.media_type.clone(),

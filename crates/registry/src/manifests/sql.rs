@@ -3,6 +3,8 @@
 use lazuli_db::{Error, Tx};
 use lazuli_wire::oci::{Digest, ParsedManifest};
 
+use crate::operations::OperationId;
+
 /// Kinds of `manifest_references`.
 pub(crate) const CONFIG: i64 = 0;
 pub(crate) const LAYER: i64 = 1;
@@ -123,24 +125,32 @@ pub(crate) fn dots(tx: &mut Tx<'_>, repository: i64, digest: &[u8]) -> Result<Ve
     )
 }
 
-pub(crate) fn all_dots(tx: &mut Tx<'_>, repository: i64) -> Result<Vec<Vec<u8>>, Error> {
-    tx.query(
-        "SELECT operation_id FROM manifest_dots WHERE repository_id = ?1",
-        &[repository.into()],
-        |row| row.get_bytes(0),
-    )
+/// The newest clock of a repository's dots, 0 if it has none; `None` if there are more than `limit`.
+pub(crate) fn newest_dot_of_few(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    limit: u32,
+) -> Result<Option<i64>, Error> {
+    let dots = tx.query(
+        "SELECT operation_id FROM manifest_dots WHERE repository_id = ?1 LIMIT ?2",
+        &[repository.into(), (i64::from(limit) + 1).into()],
+        |row| {
+            let id = OperationId::from_bytes(row.get_bytes_ref(0)?);
+            id.map(|id| id.hlc())
+                .ok_or(Error::Corrupt("manifest_dots.operation_id"))
+        },
+    )?;
+    let is_all = dots.len() <= limit as usize;
+    Ok(is_all.then(|| dots.into_iter().max().unwrap_or(0)))
 }
 
-pub(crate) fn all(tx: &mut Tx<'_>, repository: i64) -> Result<Vec<Digest>, Error> {
-    let rows = tx.query(
-        "SELECT digest FROM manifests WHERE repository_id = ?1 ORDER BY digest",
-        &[repository.into()],
-        |row| row.get_bytes(0),
-    )?;
-    Ok(rows
-        .iter()
-        .filter_map(|bytes| Digest::from_bytes(bytes))
-        .collect())
+/// Some manifests of a repository.
+pub(crate) fn some(tx: &mut Tx<'_>, repository: i64, limit: u32) -> Result<Vec<Digest>, Error> {
+    tx.query(
+        "SELECT digest FROM manifests WHERE repository_id = ?1 ORDER BY digest LIMIT ?2",
+        &[repository.into(), limit.into()],
+        |row| Digest::from_bytes(row.get_bytes_ref(0)?).ok_or(Error::Corrupt("manifests.digest")),
+    )
 }
 
 pub(crate) fn referrers_of(
@@ -167,7 +177,8 @@ pub(crate) fn check_children_later(
     now: i64,
 ) -> Result<(), Error> {
     tx.send(
-        "UPDATE repository_blobs SET check_after = ?3 WHERE repository_id = ?1 AND check_after IS NULL AND digest IN \
+        "UPDATE repository_blobs SET check_after = ?3 \
+         WHERE repository_id = (SELECT holder FROM repositories WHERE id = ?1) AND check_after IS NULL AND digest IN \
          (SELECT child FROM manifest_references WHERE repository_id = ?1 AND manifest = ?2)",
         &[repository.into(), manifest.into(), now.into()],
     )
@@ -186,20 +197,5 @@ pub(crate) fn remove(tx: &mut Tx<'_>, repository: i64, digest: &[u8]) -> Result<
     tx.send(
         "DELETE FROM manifests WHERE repository_id = ?1 AND digest = ?2",
         &key,
-    )
-}
-
-pub(crate) fn remove_all(tx: &mut Tx<'_>, repository: i64) -> Result<(), Error> {
-    tx.send(
-        "DELETE FROM manifest_references WHERE repository_id = ?1",
-        &[repository.into()],
-    )?;
-    tx.send(
-        "DELETE FROM manifest_dots WHERE repository_id = ?1",
-        &[repository.into()],
-    )?;
-    tx.send(
-        "DELETE FROM manifests WHERE repository_id = ?1",
-        &[repository.into()],
     )
 }

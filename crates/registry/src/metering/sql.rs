@@ -3,7 +3,8 @@
 use lazuli_db::{Error, Tx};
 
 use super::transfers::Count;
-use super::{Interval, Window};
+use super::{Interval, Sum, Window};
+use crate::retention::{BY_DAY, BY_MONTH, DAY_US, digits, next_month};
 
 /// Rows read at a time.
 const PAGE: i64 = 1000;
@@ -78,10 +79,58 @@ pub(super) fn each_interval(
     }
 }
 
+/// Calls `each` for every sum of a repository that touches the window.
+pub(super) fn each_sum(
+    tx: &mut Tx<'_>,
+    registry: i64,
+    repository: i64,
+    window: Window,
+    mut each: impl FnMut(&Sum),
+) -> Result<(), Error> {
+    let last = window.to.saturating_sub(1).div_euclid(DAY_US);
+    for (span, longest) in [(BY_DAY, 1), (BY_MONTH, 31)] {
+        let mut from = window.from.div_euclid(DAY_US).saturating_sub(longest);
+        loop {
+            let page = tx.query(
+                "SELECT day, byte_microseconds FROM storage_sums WHERE registry_id = ?1 AND span = ?2 AND day >= ?3 \
+                 AND day <= ?4 AND repository_id = ?5 ORDER BY day LIMIT ?6",
+                &[
+                    registry.into(),
+                    span.into(),
+                    from.into(),
+                    last.into(),
+                    repository.into(),
+                    PAGE.into(),
+                ],
+                |row| Ok((row.get_i64(0)?, digits(row.get_text(1)?)?)),
+            )?;
+            let Some((newest, _)) = page.last() else {
+                break;
+            };
+            from = newest + 1;
+            for (day, byte_microseconds) in page {
+                let end = if span == BY_DAY {
+                    day + 1
+                } else {
+                    next_month(day)
+                };
+                each(&Sum {
+                    span: Window {
+                        from: day * DAY_US,
+                        to: end * DAY_US,
+                    },
+                    byte_microseconds,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn add_transfers(tx: &mut Tx<'_>, hour: i64, count: &Count) -> Result<(), Error> {
     tx.send(
-        "INSERT INTO transfers (registry_id, hour, repository, meter, events, bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-         ON CONFLICT (registry_id, hour, repository, meter) DO UPDATE \
+        "INSERT INTO transfers (registry_id, span, hour, repository, meter, events, bytes) VALUES (?1, 0, ?2, ?3, ?4, ?5, ?6) \
+         ON CONFLICT (registry_id, span, hour, repository, meter) DO UPDATE \
          SET events = transfers.events + excluded.events, bytes = transfers.bytes + excluded.bytes",
         &[
             count.registry.into(),

@@ -51,12 +51,7 @@ pub(super) fn encode(operation: &Operation) -> String {
         }
         Operation::Untag { tag } => format!(r#"{{"tag":"{}"}}"#, tag.as_str()),
         Operation::DeleteBlob { digest } => format!(r#"{{"digest":"{digest}"}}"#),
-        Operation::DeleteRepository { tags, .. } => {
-            let mut out = String::from(r#"{"tags":"#);
-            push_list(&mut out, tags.iter().map(Tag::as_str));
-            out.push('}');
-            out
-        }
+        Operation::DeleteRepository { .. } => String::from("{}"),
         Operation::Setting { name, value } => {
             let mut out = String::from(r#"{"name":"#);
             push_string(&mut out, name);
@@ -116,10 +111,7 @@ pub(crate) fn decode(
         "delete-blob" => Operation::DeleteBlob {
             digest: digest(fields.get("digest"))?,
         },
-        "delete-repository" => Operation::DeleteRepository {
-            observed,
-            tags: list(&fields, "tags", tag)?,
-        },
+        "delete-repository" => Operation::DeleteRepository { observed },
         "setting" => Operation::Setting {
             name: text(&fields, "name")?.to_owned(),
             value: fields

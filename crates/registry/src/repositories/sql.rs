@@ -3,41 +3,150 @@
 use lazuli_db::{Error, Tx, Value};
 use lazuli_wire::oci::RepositoryName;
 
+
+/// A repository's row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Row {
+    /// Whose its manifests and tags are.
+    pub(crate) id: i64,
+    /// Whose its blobs are: outlives a deletion of the repository.
+    pub(crate) holder: i64,
+    pub(crate) is_listed: bool,
+    /// The clock of the delete that came before: a version of every tag. Operations here are later.
+    pub(crate) floor: i64,
+}
+
+const FIND: &str = "SELECT id, holder, listed, floor FROM repositories \
+    WHERE registry_id = ?1 AND name = ?2 AND deleted_at IS NULL";
+const FIND_OPEN: &str = "SELECT id, holder, listed, floor FROM repositories \
+    WHERE registry_id = ?1 AND name = ?2 AND deleted_at IS NULL \
+    AND NOT EXISTS (SELECT 1 FROM settings WHERE name = 'moving')";
+
 pub(crate) fn find(
     tx: &mut Tx<'_>,
     registry: i64,
     name: &RepositoryName,
-) -> Result<Option<i64>, Error> {
-    tx.query_one(
-        "SELECT id FROM repositories WHERE registry_id = ?1 AND name = ?2",
-        &[registry.into(), name.as_str().into()],
-        |row| row.get_i64(0),
-    )
+) -> Result<Option<Row>, Error> {
+    tx.query_one(FIND, &[registry.into(), name.as_str().into()], row)
 }
 
-/// The id of a repository, which is made if need be, and whether it is listed. `new_id` must be unused so far.
+fn row(row: &lazuli_db::Row<'_>) -> Result<Row, Error> {
+    Ok(Row {
+        id: row.get_i64(0)?,
+        holder: row.get_i64(1)?,
+        is_listed: row.get_bool(2)?,
+        floor: row.get_i64(3)?,
+    })
+}
+
+/// The row of a repository, which is made if need be. `new_id` must be unused so far. Every push comes past here: it is
+/// refused while the registry is being moved, and that is asked in the same statement.
 pub(crate) fn ensure(
     tx: &mut Tx<'_>,
     registry: i64,
     name: &RepositoryName,
     now: i64,
     new_id: impl Fn() -> i64,
-) -> Result<(i64, bool), Error> {
+) -> crate::Result<Row> {
+    let key = [registry.into(), name.as_str().into()];
+    if let Some(found) = tx.query_one(FIND_OPEN, &key, row)? {
+        return Ok(found);
+    }
     loop {
-        let found = tx.query_one(
-            "SELECT id, listed FROM repositories WHERE registry_id = ?1 AND name = ?2",
-            &[registry.into(), name.as_str().into()],
-            |row| Ok((row.get_i64(0)?, row.get_i64(1)? != 0)),
-        )?;
-        if let Some(found) = found {
+        if let Some(found) = find(tx, registry, name)? {
             return Ok(found);
         }
         // A clash is another repository of the same id (then the next id is tried) or this name made meanwhile.
-        tx.send(
-            "INSERT INTO repositories (id, registry_id, name, listed, created_at) VALUES (?1, ?2, ?3, 0, ?4) ON CONFLICT DO NOTHING",
-            &[new_id().into(), registry.into(), name.as_str().into(), now.into()],
-        )?;
+        insert(tx, registry, name, new_id(), None, now)?;
     }
+}
+
+/// `after`: the row that was deleted, and the clock of its delete.
+fn insert(
+    tx: &mut Tx<'_>,
+    registry: i64,
+    name: &RepositoryName,
+    id: i64,
+    after: Option<(&Row, i64)>,
+    now: i64,
+) -> Result<bool, Error> {
+    let (holder, floor) = after.map_or((id, 0), |(row, floor)| (row.holder, floor));
+    let made = tx.execute(
+        "INSERT INTO repositories (id, registry_id, name, holder, listed, floor, created_at) \
+         VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6) ON CONFLICT DO NOTHING",
+        &[
+            id.into(),
+            registry.into(),
+            name.as_str().into(),
+            holder.into(),
+            floor.into(),
+            now.into(),
+        ],
+    )?;
+    Ok(made > 0)
+}
+
+/// Gives the name to a new, empty row; what is left of the old one goes in steps.
+pub(crate) fn replace(
+    tx: &mut Tx<'_>,
+    registry: i64,
+    name: &RepositoryName,
+    old: &Row,
+    floor: i64,
+    now: i64,
+    new_id: impl Fn() -> i64,
+) -> Result<(), Error> {
+    tx.send(
+        "UPDATE repositories SET deleted_at = ?2, listed = 0 WHERE id = ?1",
+        &[old.id.into(), now.into()],
+    )?;
+    while !insert(tx, registry, name, new_id(), Some((old, floor)), now)? {}
+    Ok(())
+}
+
+/// Whose the blobs of a repository are.
+pub(crate) fn holder(tx: &mut Tx<'_>, id: i64) -> Result<Option<i64>, Error> {
+    tx.query_one(
+        "SELECT holder FROM repositories WHERE id = ?1",
+        &[id.into()],
+        |row| row.get_i64(0),
+    )
+}
+
+/// Whether the row was replaced, and something may be left of it.
+pub(crate) fn is_deleted(tx: &mut Tx<'_>, id: i64) -> Result<bool, Error> {
+    let found = tx.query_one(
+        "SELECT 1 FROM repositories WHERE id = ?1 AND deleted_at IS NOT NULL",
+        &[id.into()],
+        |row| row.get_i64(0),
+    )?;
+    Ok(found.is_some())
+}
+
+/// Rows that were replaced, the first deleted first.
+pub(crate) fn deleted(tx: &mut Tx<'_>, limit: u32) -> Result<Vec<i64>, Error> {
+    tx.query(
+        "SELECT id FROM repositories WHERE deleted_at IS NOT NULL ORDER BY deleted_at, id LIMIT ?1",
+        &[limit.into()],
+        |row| row.get_i64(0),
+    )
+}
+
+/// How many rows were replaced and are not removed yet.
+pub(crate) fn count_deleted(tx: &mut Tx<'_>) -> Result<u64, Error> {
+    let count = tx.query_one(
+        "SELECT COUNT(*) FROM repositories WHERE deleted_at IS NOT NULL",
+        &[],
+        |row| row.get_u64(0),
+    )?;
+    Ok(count.unwrap_or(0))
+}
+
+pub(crate) fn remove_deleted(tx: &mut Tx<'_>, id: i64) -> Result<(), Error> {
+    tx.send(
+        "DELETE FROM repositories WHERE id = ?1 AND deleted_at IS NOT NULL",
+        &[id.into()],
+    )
 }
 
 pub(crate) fn set_listed(tx: &mut Tx<'_>, repository: i64, listed: bool) -> Result<(), Error> {
@@ -55,7 +164,7 @@ pub(crate) fn page(
     limit: u32,
 ) -> Result<Vec<Box<str>>, Error> {
     tx.query(
-        "SELECT name FROM repositories WHERE registry_id = ?1 AND name > ?2 AND listed = 1 ORDER BY name LIMIT ?3",
+        "SELECT name FROM repositories WHERE registry_id = ?1 AND name > ?2 AND listed = 1 AND deleted_at IS NULL ORDER BY name LIMIT ?3",
         &[registry.into(), last.unwrap_or("").into(), (i64::from(limit) + 1).into()],
         |row| Ok(row.get_text(0)?.into()),
     )

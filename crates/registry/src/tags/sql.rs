@@ -108,22 +108,44 @@ pub(crate) fn page(
     )
 }
 
-/// Every tag of a repository.
-pub(crate) fn all(tx: &mut Tx<'_>, repository: i64) -> Result<Vec<Tag>, Error> {
-    let names = tx.query(
-        "SELECT name FROM tags WHERE repository_id = ?1 ORDER BY name",
-        &[repository.into()],
-        |row| Ok(row.get_text(0)?.to_owned()),
-    )?;
+/// Some tags of a repository.
+pub(crate) fn some(tx: &mut Tx<'_>, repository: i64, limit: u32) -> Result<Vec<Tag>, Error> {
+    let names = page(tx, repository, None, limit)?;
     Ok(names
         .iter()
+        .take(limit as usize)
         .filter_map(|name| Tag::parse(name).ok())
         .collect())
 }
 
-pub(crate) fn remove_all(tx: &mut Tx<'_>, repository: i64) -> Result<u64, Error> {
+/// The newest clock of the versions of a repository's tags, 0 if it has none; `None` if there are more than `limit`.
+pub(crate) fn newest_of_few(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    limit: u32,
+) -> Result<Option<i64>, Error> {
+    let versions = tx.query(
+        "SELECT hlc FROM tag_versions WHERE repository_id = ?1 LIMIT ?2",
+        &[repository.into(), (i64::from(limit) + 1).into()],
+        |row| row.get_i64(0),
+    )?;
+    let is_all = versions.len() <= limit as usize;
+    Ok(is_all.then(|| versions.into_iter().max().unwrap_or(0)))
+}
+
+/// Removes up to `limit` tags, then as many versions; returns how many rows went.
+pub(crate) fn remove_some(tx: &mut Tx<'_>, repository: i64, limit: u32) -> Result<u64, Error> {
+    let gone = tx.execute(
+        "DELETE FROM tags WHERE repository_id = ?1 AND name IN \
+         (SELECT name FROM tags WHERE repository_id = ?1 ORDER BY name LIMIT ?2)",
+        &[repository.into(), limit.into()],
+    )?;
+    if gone > 0 {
+        return Ok(gone);
+    }
     tx.execute(
-        "DELETE FROM tags WHERE repository_id = ?1",
-        &[repository.into()],
+        "DELETE FROM tag_versions WHERE repository_id = ?1 AND (name, hlc, origin) IN \
+         (SELECT name, hlc, origin FROM tag_versions WHERE repository_id = ?1 ORDER BY name, hlc, origin LIMIT ?2)",
+        &[repository.into(), limit.into()],
     )
 }

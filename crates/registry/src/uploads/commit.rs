@@ -223,10 +223,11 @@ impl Registry {
             .write(move |tx| {
                 let registry = owner.registry;
                 let key = digest.to_bytes();
-                let (repository, _) =
+                let repository =
                     repositories::sql::ensure(tx, registry, &owner.repository, now, || {
                         inner.log.unique_number()
-                    })?;
+                    })?
+                    .holder;
                 let outcome = if blobs::sql::affirm(tx, registry, &key, until)? {
                     let kept = blobs::sql::kept(tx, registry, &key)?;
                     Outcome::Present(kept.unwrap_or(Kept::Nowhere))

@@ -36,8 +36,8 @@ impl Registry {
                     return Ok(false);
                 };
                 Ok::<_, Error>(
-                    blobs::sql::is_readable(tx, repository, &key)?
-                        && blobs::sql::lease(tx, owner.registry, repository, &key, until)?,
+                    blobs::sql::is_readable(tx, repository.holder, &key)?
+                        && blobs::sql::lease(tx, owner.registry, repository.holder, &key, until)?,
                 )
             })
             .await

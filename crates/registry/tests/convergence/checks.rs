@@ -95,6 +95,9 @@ impl World {
             if dots(first) != dots(region) {
                 return Err(Violation::Diverged("dots"));
             }
+            if !first.floors.iter().eq(&region.floors) {
+                return Err(Violation::Diverged("deleted repositories"));
+            }
             for (key, versions) in &first.history {
                 let same = region
                     .history
@@ -127,8 +130,18 @@ impl World {
                         .or_default()
                         .insert(operation.id);
                 }
-                Change::Delete { observed, .. } | Change::DeleteRepository { observed, .. } => {
+                Change::Delete { observed, .. } => removed.extend(observed),
+                Change::DeleteRepository {
+                    repository,
+                    observed,
+                } => {
                     removed.extend(observed);
+                    // Acknowledged in the order of their makers.
+                    let of_repository = expected.iter().filter(|((of, _), _)| of == repository);
+                    let older = of_repository
+                        .flat_map(|(_, dots)| dots)
+                        .filter(|dot| dot.origin() == operation.origin);
+                    removed.extend(older);
                 }
                 Change::Untag { .. } => {}
             }

@@ -53,10 +53,10 @@ pub enum Change {
         repository: Repository,
         tag: Tag,
     },
+    /// Removes every dot of its own origin that is older, and those of other origins that it saw; a version of every tag.
     DeleteRepository {
         repository: Repository,
         observed: Vec<OperationId>,
-        tags: Vec<Tag>,
     },
 }
 
@@ -82,6 +82,8 @@ pub struct Region {
     pub log: BTreeMap<u16, Vec<Operation>>,
     pub live: BTreeMap<(Repository, Digest), Dots>,
     pub history: BTreeMap<(Repository, Tag), BTreeSet<TagVersion<Digest>>>,
+    /// The newest delete of each repository.
+    pub floors: BTreeMap<Repository, TagVersion<Digest>>,
     pub blobs: BTreeSet<Blob>,
 }
 
@@ -97,6 +99,7 @@ impl Region {
             log: BTreeMap::new(),
             live: BTreeMap::new(),
             history: BTreeMap::new(),
+            floors: BTreeMap::new(),
             blobs: BTreeSet::new(),
         }
     }
@@ -155,12 +158,13 @@ impl Region {
             .live
             .iter()
             .filter(|((owner, _), _)| *owner == repository);
-        let observed = of_repository.flat_map(|(_, dots)| dots.iter()).collect();
-        let tags = self.tags_of(repository, |target| target.is_some());
+        let observed = of_repository
+            .flat_map(|(_, dots)| dots.iter())
+            .filter(|dot| dot.origin() != self.origin)
+            .collect();
         self.emit(Change::DeleteRepository {
             repository,
             observed,
-            tags,
         })
     }
 
@@ -237,12 +241,30 @@ impl Region {
             Change::DeleteRepository {
                 repository,
                 observed,
-                tags,
             } => {
-                self.remove_dots(*repository, |_| true, observed);
-                self.remove_tags(operation, *repository, tags);
+                let mut observed = observed.clone();
+                observed.extend(self.older_dots_of_maker(*repository, operation.id));
+                self.remove_dots(*repository, |_| true, &observed);
+                let version = TagVersion {
+                    hlc: operation.id.hlc(),
+                    origin: operation.origin,
+                    target: None,
+                };
+                let floor = self.floors.entry(*repository).or_insert(version);
+                *floor = (*floor).max(version);
             }
         }
+    }
+
+    fn older_dots_of_maker(&self, repository: Repository, id: OperationId) -> Vec<OperationId> {
+        let of_repository = self
+            .live
+            .iter()
+            .filter(|((owner, _), _)| *owner == repository);
+        of_repository
+            .flat_map(|(_, dots)| dots.iter())
+            .filter(|dot| dot.origin() == id.origin() && *dot < id)
+            .collect()
     }
 
     fn remove_dots(
@@ -306,11 +328,11 @@ impl Region {
     }
 
     pub fn resolve(&self, repository: Repository, tag: Tag) -> Option<TagVersion<Digest>> {
+        let floor = self.floors.get(&repository);
+        let is_later = |version: &&TagVersion<Digest>| floor.is_none_or(|floor| *version > floor);
         let versions = self.history.get(&(repository, tag))?;
-        resolve(versions.iter().rev(), |digest| {
-            self.presence(repository, *digest)
-        })
-        .copied()
+        let newest_first = versions.iter().rev().take_while(is_later).chain(floor);
+        resolve(newest_first, |digest| self.presence(repository, *digest)).copied()
     }
 
     pub fn live_manifests(&self) -> impl Iterator<Item = (Repository, Digest)> {

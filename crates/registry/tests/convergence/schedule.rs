@@ -190,9 +190,6 @@ impl World {
             .live_manifests()
             .all(|(owner, _)| owner != repository)
             && (0..TAGS).all(|tag| region.resolve(repository, tag).is_none());
-        if let Change::DeleteRepository { observed, .. } = &operation.change {
-            self.stats.deleted_dots += observed.len() as u64;
-        }
         self.acknowledge(step, operation, read)
     }
 

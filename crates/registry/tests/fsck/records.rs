@@ -248,6 +248,7 @@ async fn gaps_and_unreadable_operations_of_the_log_are_reported(f: Fixture) {
         numbered: 3,
         range: (1, 5),
         recorded: 5,
+        floor: 0,
     };
     assert_eq!(findings, [(expected, Outcome::Unrepairable)]);
 }
@@ -337,7 +338,7 @@ async fn many_pages_are_read_to_the_end(f: Fixture) {
         for number in 0..510_i64 {
             let name = format!("r{number:03}");
             tx.execute(
-                "INSERT INTO repositories (id, registry_id, name, listed, created_at) VALUES (?1, 1, ?2, 0, 0)",
+                "INSERT INTO repositories (id, registry_id, name, holder, listed, floor, created_at) VALUES (?1, 1, ?2, ?1, 0, 0, 0)",
                 &[number.into(), (&name).into()],
             )?;
         }

@@ -5,7 +5,9 @@
 mod common;
 
 mod collecting;
+mod deleted;
 mod janitor;
+mod passes;
 mod restarts;
 mod stubborn;
 

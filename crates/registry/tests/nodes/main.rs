@@ -5,6 +5,7 @@
 mod common;
 
 mod agreement;
+mod away;
 mod collected;
 mod duties;
 mod failover;

@@ -42,11 +42,9 @@ async fn operations_come_back_as_they_were_appended(f: Fixture) {
         Operation::DeleteBlob { digest },
         Operation::DeleteRepository {
             observed: Vec::new(),
-            tags: Vec::new(),
         },
         Operation::DeleteRepository {
             observed: vec![second],
-            tags: vec![tag.clone()],
         },
         setting("anonymous pull", "\"quoted\"\n"),
         Operation::Setting {

@@ -1,24 +1,39 @@
-//! `lazuli gc`: what garbage collection did and has to do, and a run by hand.
+//! `lazuli gc`: what garbage collection did and has to do, and a pass by hand.
 
-use std::fmt::Write as _;
+mod describe;
+mod progress;
+
 use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use clap::Command;
-use lazuli_registry::gc::{Amount, Gc, Run, Status};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use lazuli_db::Db;
+use lazuli_registry::Registry;
+use lazuli_registry::gc::{Gc, Options, Run, Status};
+use tokio::time::Instant;
 
 use crate::cli::{Shown, settings};
 use crate::config::{Configuration, Given};
-use crate::data_folder::{DataFolder, FolderError};
+use crate::data_folder::{DataFolder, FolderError, Held};
 use crate::{master_key, wire_up};
+
+pub(crate) use describe::{bytes, time};
+use progress::Progress;
 
 const EXAMPLES: &str = "\
 Examples:
-  lazuli gc status      what was freed and what waits; works beside a running server
-  lazuli gc run         collect now, on a data folder that no server uses
+  lazuli gc status        what was freed and what waits; works beside a running server
+  lazuli gc run           collect now; a running server does it, without one this command does
+  lazuli gc run --watch   and show how far it is until the end
 
-A server collects by itself (gc.interval), while pushes go on. What nothing refers to is deleted after leases.duration.";
+A server collects by itself (gc.interval), while pushes go on. What nothing refers to is deleted after leases.duration. \
+A pass that is cut short goes on where it was; Ctrl-C ends the watching, not the pass of a server.";
+
+/// How often progress is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long some server on the same database has time to take a request up, before this command does it.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(crate) fn command() -> Command {
     let sub = |name: &'static str, about: &'static str| {
@@ -27,6 +42,10 @@ pub(crate) fn command() -> Command {
             .after_help(EXAMPLES)
             .args(settings(Shown::Folder))
     };
+    let watch = Arg::new("watch")
+        .long("watch")
+        .action(ArgAction::SetTrue)
+        .help("Show how far it is until the end");
     Command::new("gc")
         .about("Show or run garbage collection")
         .subcommand_required(true)
@@ -38,173 +57,143 @@ pub(crate) fn command() -> Command {
             "status",
             "Show what garbage collection did and has to do",
         ))
-        .subcommand(sub("run", "Collect now; the server has to be stopped"))
+        .subcommand(sub("run", "Collect now").arg(watch))
+}
+
+/// What both commands need.
+struct Opened {
+    folder: DataFolder,
+    db: Db,
+    registry: Registry,
+    options: Options,
+}
+
+impl Opened {
+    async fn new(given: &Given) -> anyhow::Result<Self> {
+        let settings = Configuration::load(given)?.settings;
+        let folder = DataFolder::existing(&settings.general.data_dir)?;
+        folder.check_running_server()?;
+        let (clock, key) = (
+            wire_up::clock(),
+            master_key::for_command(&settings, &folder)?,
+        );
+        let db = wire_up::open_database(&settings, &folder)?;
+        let registry = wire_up::open_registry(&settings, folder.path(), &db, &clock, &key).await?;
+        Ok(Self {
+            folder,
+            db,
+            registry,
+            options: wire_up::gc_options(&settings),
+        })
+    }
+
+    async fn status(&self) -> anyhow::Result<Status> {
+        Ok(Gc::status(&self.registry).await?)
+    }
 }
 
 /// `lazuli gc status`
 pub(crate) async fn status(given: &Given) -> anyhow::Result<()> {
-    let settings = Configuration::load(given)?.settings;
-    let folder = DataFolder::existing(&settings.general.data_dir)?;
-    folder.check_running_server()?;
-    let (clock, key) = (
-        wire_up::clock(),
-        master_key::for_command(&settings, &folder)?,
-    );
-    let db = wire_up::open_database(&settings, &folder)?;
-    let registry = wire_up::open_registry(&settings, folder.path(), &db, &clock, &key).await?;
-    let status = Gc::status(&registry).await?;
-    std::io::stdout().write_all(describe(&status).as_bytes())?;
+    let opened = Opened::new(given).await?;
+    let text = describe::status(&opened.status().await?);
+    std::io::stdout().write_all(text.as_bytes())?;
+    drop(opened.registry);
     // Nothing was written: closing only tidies up, for which a full disk has no room.
-    let _ = db.close(Duration::from_secs(10)).await;
+    let _ = opened.db.close(Duration::from_secs(10)).await;
     Ok(())
 }
 
 /// `lazuli gc run`
-pub(crate) async fn run(given: &Given) -> anyhow::Result<()> {
-    let settings = Configuration::load(given)?.settings;
-    let folder = DataFolder::existing(&settings.general.data_dir)?;
+pub(crate) async fn run(matches: &ArgMatches, given: &Given) -> anyhow::Result<()> {
+    let opened = Opened::new(given).await?;
+    let watch = matches.get_flag("watch");
     // Whether the leases in the database can be relied on is decided when collection begins and ends: this must not
-    // happen under a running server.
-    let _held = match folder.lock() {
-        Ok(held) => held,
-        Err(error @ FolderError::InUse { .. }) => {
-            return Err(anyhow::Error::new(error)
-                .context("a running server collects garbage by itself (gc.interval); `lazuli gc status` shows how far it is"));
-        }
+    // happen under a server that runs on this folder.
+    let held: Option<Held> = match opened.folder.lock() {
+        Ok(held) => Some(held),
+        Err(FolderError::InUse { .. }) => None,
         Err(error) => return Err(error.into()),
     };
-    let (clock, key) = (
-        wire_up::clock(),
-        master_key::for_command(&settings, &folder)?,
-    );
-    let db = wire_up::open_database(&settings, &folder)?;
-    let registry = wire_up::open_registry(&settings, folder.path(), &db, &clock, &key).await?;
-    let gc = Gc::open(&registry, wire_up::gc_options(&settings)).await?;
-    let swept = gc.run_once().await.context("garbage collection failed")?;
-    let walked = gc.walk_once().await.context("garbage collection failed")?;
-    gc.close().await?;
-    let (Some(swept), Some(walked)) = (swept, walked) else {
-        bail!("another process is collecting garbage");
+    let is_alone = opened.db.engine() == "sqlite";
+    let run = if held.is_some() && is_alone {
+        Some(by_itself(&opened, watch).await?)
+    } else {
+        by_a_server(&opened, watch, held.is_some()).await?
     };
     let mut out = std::io::stdout().lock();
-    writeln!(out, "rows   {}", describe_run(&swept))?;
-    writeln!(out, "files  {}", describe_run(&walked))?;
-    write!(out, "{}", describe(&Gc::status(&registry).await?))?;
-    db.close(Duration::from_secs(10)).await?;
+    match run {
+        Some(run) => {
+            write!(out, "{}", describe::summary(&run))?;
+            write!(out, "{}", describe::status(&opened.status().await?))?;
+        }
+        None => writeln!(
+            out,
+            "The running server begins within seconds; `lazuli gc status` shows how far it is."
+        )?,
+    }
+    drop(opened.registry);
+    opened.db.close(Duration::from_secs(10)).await?;
     Ok(())
 }
 
-fn describe(status: &Status) -> String {
-    let mut out = String::new();
-    let mut line = |name: &str, text: String| {
-        let _ = writeln!(out, "{name:<15}{text}");
+/// No server runs: this process does it.
+async fn by_itself(opened: &Opened, watch: bool) -> anyhow::Result<Run> {
+    let gc = Gc::open(&opened.registry, opened.options.clone()).await?;
+    let mut progress = Progress::new(watch);
+    let run = {
+        let mut pass = std::pin::pin!(gc.run_whole());
+        loop {
+            tokio::select! {
+                run = &mut pass => break run.context("garbage collection failed")?,
+                () = tokio::time::sleep(LOOK) => progress.show(opened.status().await?.last_run.as_ref())?,
+            }
+        }
     };
-    line(
-        "running",
-        if status.is_running { "yes" } else { "no" }.to_owned(),
-    );
-    line(
-        "last run",
-        status
+    progress.end()?;
+    if opened.db.engine() == "sqlite" {
+        gc.close().await?;
+    }
+    let Some(run) = run else {
+        bail!("another process is collecting garbage");
+    };
+    Ok(run)
+}
+
+/// Asks the servers on the database for a pass, and waits for its end if it is to be watched. `may_help`: if none of them
+/// takes it up, this process does.
+async fn by_a_server(opened: &Opened, watch: bool, may_help: bool) -> anyhow::Result<Option<Run>> {
+    let before = opened.status().await?.last_run;
+    let before = before
+        .filter(|run| run.finished_at.is_some())
+        .map(|run| run.id);
+    Gc::request(&opened.registry).await?;
+    if !watch && !may_help {
+        return Ok(None);
+    }
+    let mut progress = Progress::new(watch);
+    let asked = Instant::now();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let status = opened.status().await?;
+        if status.is_requested {
+            if may_help && !status.is_running && asked.elapsed() > PATIENCE {
+                return by_itself(opened, watch).await.map(Some);
+            }
+            if !status.is_running {
+                progress.wait_for_server(asked.elapsed())?;
+                continue;
+            }
+        } else if !watch {
+            return Ok(None);
+        }
+        let ours = status
             .last_run
             .as_ref()
-            .map_or_else(|| "none yet".to_owned(), describe_run),
-    );
-    line("to be checked", describe_amount(status.to_be_checked));
-    line("condemned", describe_amount(status.condemned));
-    line("to be removed", describe_amount(status.to_be_removed));
-    if let Some(until) = status.quiet_until {
-        line(
-            "waiting until",
-            format!(
-                "{} (leases may have been lost when the machine went down)",
-                time(until)
-            ),
-        );
-    }
-    out
-}
-
-fn describe_run(run: &Run) -> String {
-    let mut out = format!(
-        "{}: {} examined, {} unlinked, {} condemned, {} deleted, {} freed",
-        time(run.started_at),
-        run.examined,
-        run.unlinked,
-        run.condemned,
-        run.deleted,
-        bytes(run.freed_bytes)
-    );
-    match (run.finished_at, &run.error) {
-        (_, Some(error)) => {
-            let _ = write!(out, "; ended early: {error}");
+            .filter(|run| !status.is_requested && run.is_asked_for && Some(run.id) != before);
+        if let Some(run) = ours.filter(|run| run.finished_at.is_some()) {
+            progress.end()?;
+            return Ok(Some(run.clone()));
         }
-        (Some(end), None) => {
-            let _ = write!(out, "; took {} ms", (end - run.started_at) / 1000);
-        }
-        (None, None) => out.push_str("; under way"),
-    }
-    out
-}
-
-fn describe_amount(amount: Amount) -> String {
-    let plural = if amount.blobs == 1 { "" } else { "s" };
-    format!("{} blob{plural}, {}", amount.blobs, bytes(amount.bytes))
-}
-
-/// Microseconds since the Unix epoch as RFC 3339.
-pub(super) fn time(us: i64) -> String {
-    jiff::Timestamp::from_second(us.div_euclid(1_000_000))
-        .map_or_else(|_| us.to_string(), |time| time.to_string())
-}
-
-pub(super) fn bytes(count: u64) -> String {
-    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
-    match units.iter().find(|(shift, _)| count >> shift > 0) {
-        Some((shift, unit)) => format!("{:.1} {unit}", count as f64 / (1_u64 << shift) as f64),
-        None => format!("{count} B"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_status_reads_well() {
-        let run = Run {
-            id: 1,
-            started_at: 1_795_392_000_000_000,
-            finished_at: Some(1_795_392_000_250_000),
-            examined: 12,
-            unlinked: 3,
-            condemned: 2,
-            deleted: 1,
-            freed_bytes: 5 << 20,
-            error: None,
-        };
-        let status = Status {
-            is_running: false,
-            last_run: Some(run),
-            to_be_checked: Amount {
-                blobs: 1,
-                bytes: 100,
-            },
-            condemned: Amount {
-                blobs: 2,
-                bytes: 1536,
-            },
-            to_be_removed: Amount::default(),
-            quiet_until: Some(1_795_395_600_000_000),
-        };
-        assert_eq!(
-            describe(&status),
-            "running        no\n\
-             last run       2026-11-23T00:00:00Z: 12 examined, 3 unlinked, 2 condemned, 1 deleted, 5.0 MiB freed; took 250 ms\n\
-             to be checked  1 blob, 100 B\n\
-             condemned      2 blobs, 1.5 KiB\n\
-             to be removed  0 blobs, 0 B\n\
-             waiting until  2026-11-23T01:00:00Z (leases may have been lost when the machine went down)\n"
-        );
+        progress.show(status.last_run.as_ref())?;
     }
 }

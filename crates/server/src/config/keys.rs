@@ -157,10 +157,21 @@ settings! {
 
     /// Garbage collection: what frees the space of deleted content, while pushes go on.
     gc "gc." Gc {
-        /// Whether it runs by itself.
+        /// Whether it runs by itself. `lazuli gc run` works in any case.
         enabled: bool = "true";
         /// How often it looks for work.
         interval: Period = "1m" in "1s" ..= "7d";
+    }
+
+    /// What is remembered, and for how long. Garbage collection removes what is older, in small steps.
+    retention "retention." Retention {
+        /// The log of changes, and what tags named before. What somebody on record still has to read stays, and the newest
+        /// thousand changes.
+        operations: Period = "90d" in "1d" ..= "36500d";
+        /// Usage by the hour: transfers, and when which blob was stored. Then it is summed up by the day.
+        usage_hours: Period = "62d" in "1d" ..= "36500d";
+        /// Usage by the day. Then it is summed up by the month, which stays.
+        usage_days: Period = "762d" in "1d" ..= "36500d";
     }
 
     /// The scrub: what reads every stored byte again, in the background, and finds what a disk altered or lost.

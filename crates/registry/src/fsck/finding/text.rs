@@ -91,10 +91,13 @@ impl fmt::Display for Finding {
                 numbered,
                 range,
                 recorded,
+                floor,
             } => write!(
                 f,
-                "operation log of origin {origin}: {numbered} operations are numbered {} to {}, {recorded} on record",
-                range.0, range.1
+                "operation log of origin {origin}: {numbered} operations are numbered {} to {}, {} to {recorded} on record",
+                range.0,
+                range.1,
+                floor + 1
             ),
             Self::OperationUnreadable { sequence, problem } => {
                 write!(f, "operation {sequence}: {problem}")

@@ -15,7 +15,7 @@ pub(crate) const DEPENDENT_TABLES: [&str; 5] = [
 pub(crate) fn dangling(tx: &mut Tx<'_>, table: &'static str) -> Result<u64, Error> {
     let sql = match table {
         "repository_blobs" => {
-            "SELECT COUNT(*) FROM repository_blobs x WHERE NOT EXISTS (SELECT 1 FROM repositories r WHERE r.id = x.repository_id)"
+            "SELECT COUNT(*) FROM repository_blobs x WHERE NOT EXISTS (SELECT 1 FROM repositories r WHERE r.holder = x.repository_id)"
         }
         "manifest_dots" => {
             "SELECT COUNT(*) FROM manifest_dots x WHERE NOT EXISTS \
@@ -47,12 +47,12 @@ pub(crate) fn remove_dangling(
             tx.execute(
                 "INSERT INTO blob_intervals (registry_id, repository_id, digest, from_at, to_at, size) \
                  SELECT registry_id, repository_id, digest, linked_at, ?1, size FROM repository_blobs x \
-                 WHERE linked_at < ?1 AND NOT EXISTS (SELECT 1 FROM repositories r WHERE r.id = x.repository_id) \
+                 WHERE linked_at < ?1 AND NOT EXISTS (SELECT 1 FROM repositories r WHERE r.holder = x.repository_id) \
                  ON CONFLICT DO NOTHING",
                 &[now.into()],
             )?;
             "DELETE FROM repository_blobs WHERE NOT EXISTS \
-             (SELECT 1 FROM repositories r WHERE r.id = repository_blobs.repository_id)"
+             (SELECT 1 FROM repositories r WHERE r.holder = repository_blobs.repository_id)"
         }
         "manifest_dots" => {
             "DELETE FROM manifest_dots WHERE NOT EXISTS (SELECT 1 FROM manifests m \
@@ -61,8 +61,8 @@ pub(crate) fn remove_dangling(
         "manifest_references" => {
             tx.execute(
                 "UPDATE repository_blobs SET check_after = ?1 WHERE check_after IS NULL AND EXISTS \
-                 (SELECT 1 FROM manifest_references x WHERE x.repository_id = repository_blobs.repository_id \
-                  AND x.child = repository_blobs.digest AND NOT EXISTS (SELECT 1 FROM manifests m \
+                 (SELECT 1 FROM manifest_references x JOIN repositories r ON r.id = x.repository_id \
+                  WHERE r.holder = repository_blobs.repository_id AND x.child = repository_blobs.digest AND NOT EXISTS (SELECT 1 FROM manifests m \
                   WHERE m.repository_id = x.repository_id AND m.digest = x.manifest))",
                 &[now.into()],
             )?;
