@@ -14,6 +14,8 @@ mod manifests;
 mod pull;
 #[path = "duties/sessions.rs"]
 mod sessions;
+#[path = "duties/one.rs"]
+mod store;
 #[path = "object_store/stores.rs"]
 mod stores;
 #[path = "duties/support.rs"]
@@ -21,12 +23,10 @@ mod support;
 #[path = "duties/uploads.rs"]
 mod uploads;
 
-mod store {
-    /// Without the engine, which was said, the duties run on the disk.
-    pub(crate) fn environment() -> Vec<(&'static str, String)> {
-        crate::stores::azure().map_or_else(Vec::new, |store| {
-            let streaming = ("LAZULI_STORAGE_REDIRECT", "false".to_owned());
-            store.environment.into_iter().chain([streaming]).collect()
-        })
-    }
+/// Without the engine, which was said, the duties run on the disk.
+fn environment() -> Vec<(&'static str, String)> {
+    crate::stores::azure().map_or_else(Vec::new, |store| {
+        let streaming = ("LAZULI_STORAGE_REDIRECT", "false".to_owned());
+        store.environment.into_iter().chain([streaming]).collect()
+    })
 }

@@ -2,18 +2,19 @@
 //! run against one server process. `docs/reference/compatibility.md` is generated from the names.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod alone;
 mod discovery;
 mod general;
 mod management;
 mod manifests;
 mod pull;
 mod sessions;
+#[path = "one.rs"]
+mod store;
 mod support;
 mod uploads;
 
 /// Where the server keeps its blobs. Other targets run the same duties elsewhere.
-mod store {
-    pub(crate) fn environment() -> Vec<(&'static str, String)> {
-        Vec::new()
-    }
+fn environment() -> Vec<(&'static str, String)> {
+    Vec::new()
 }

@@ -1,10 +1,8 @@
-//! One server for all duties, and the requests they are made of.
+//! The requests that duties are made of.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use lazuli_testkit::http::{Client, Response};
-use lazuli_testkit::server::Server;
+use lazuli_testkit::http::Response;
 use lazuli_wire::oci::{Algorithm, Digest};
 
 pub(crate) const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -16,16 +14,7 @@ pub(crate) const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 pub(crate) const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 pub(crate) const OCTETS: (&str, &str) = ("Content-Type", "application/octet-stream");
 
-/// Kept for the life of the process; a reaper of its own ends the server with it.
-pub(crate) fn server() -> &'static Server {
-    static SERVER: OnceLock<Server> = OnceLock::new();
-    SERVER.get_or_init(|| {
-        let store = crate::store::environment();
-        let mut environment: Vec<_> = store.iter().map(|(k, v)| (*k, v.as_str())).collect();
-        environment.push(("LAZULI_LOG_ACCESS", "false"));
-        Server::start(env!("CARGO_BIN_EXE_lazuli"), &environment)
-    })
-}
+pub(crate) use crate::store::{Client, server};
 
 pub(crate) fn admin() -> Client {
     server().admin()
