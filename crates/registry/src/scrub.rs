@@ -8,6 +8,7 @@
 //!   never removed; the blob's row stays without bytes, so that nobody is told of it until a push brings it back, for
 //!   all repositories that hold it. A file that is gone changes no row: it is asked for as if it was unknown, and a disk that
 //!   is merely not mounted loses nothing.
+//! - Before that, a good copy is looked for: in the store, and at another registry, if one is named (`peer.rs`).
 //! - A store that does not answer says nothing of a blob: it is asked again later.
 
 mod copies;
@@ -15,6 +16,7 @@ mod damage;
 mod order;
 mod pacing;
 mod pass;
+mod peer;
 mod scan;
 mod sql;
 mod status;
@@ -30,6 +32,7 @@ use crate::leases::{Lease, LeaseError};
 use crate::{Error, Registry, Result};
 
 pub use pass::Pass;
+pub use peer::{Peer, PeerError};
 pub use status::{Counters, Status};
 
 use worker::Worker;
@@ -85,11 +88,22 @@ struct Inner {
     holder: String,
     counters: Counters,
     worker: Mutex<Worker>,
+    /// Where damaged content is fetched from.
+    peer: Option<Arc<dyn Peer>>,
 }
 
 impl Scrub {
     /// Prepares scrubbing; nothing is read yet.
     pub async fn open(registry: &Registry, options: Options) -> Result<Self> {
+        Self::open_with(registry, options, None).await
+    }
+
+    /// The same with another registry from which damaged content is fetched.
+    pub async fn open_with(
+        registry: &Registry,
+        options: Options,
+        peer: Option<Arc<dyn Peer>>,
+    ) -> Result<Self> {
         if registry.inner.db.engine() == "sqlite" {
             // The file belongs to one process at a time: one that still holds the lease was killed at work.
             match Lease::take_back(&registry.inner.db, LEASE).await {
@@ -105,6 +119,7 @@ impl Scrub {
                 holder: format!("{:016x}", registry.inner.log.unique_number()),
                 counters: Counters::default(),
                 worker: Mutex::new(Worker::new(options.rate)),
+                peer,
             }),
         })
     }

@@ -12,6 +12,7 @@ mod https;
 mod logging;
 mod master_key;
 mod notify;
+mod peer;
 mod process;
 mod scrubbing;
 mod serve;

@@ -24,7 +24,7 @@ use crate::data_folder::{DataFolder, Held, write_private};
 use crate::https::Certificate;
 use crate::logging::Logging;
 use crate::process::{Request, Signals, raise_file_limit};
-use crate::{collecting, master_key, notify, scrubbing, wire_up};
+use crate::{collecting, master_key, notify, peer, scrubbing, wire_up};
 
 /// How often a made certificate is looked at while the server runs.
 const CERTIFICATE_CHECK: Duration = Duration::from_hours(12);
@@ -112,7 +112,12 @@ impl Server {
         let registry =
             wire_up::open_registry(settings, folder.path(), &db, &clock, &master_key).await?;
         let gc = Gc::open(&registry, wire_up::gc_options(settings)).await?;
-        let scrub = Scrub::open(&registry, scrubbing::options(settings)).await?;
+        let scrub = Scrub::open_with(
+            &registry,
+            scrubbing::options(settings),
+            peer::open(settings)?,
+        )
+        .await?;
         let api = wire_up::open_api(settings, &registry, &identity, &clock).await?;
         let api = api.with_collector(scrubbing::collector(&scrub));
         let api = Arc::new(api.with_collector(collecting::collector(&gc)));

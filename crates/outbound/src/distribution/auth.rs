@@ -131,15 +131,10 @@ impl Tokens {
                 } else {
                     scope
                 };
-                let mut query = url.query_pairs_mut();
-                query.extend_pairs(service.iter().map(|service| ("service", service)));
-                query.extend_pairs(
-                    scopes
-                        .split(' ')
-                        .filter(|s| !s.is_empty())
-                        .map(|s| ("scope", s)),
-                );
-                drop(query);
+                let each = scopes.split(' ').filter(|scope| !scope.is_empty());
+                url.query_pairs_mut()
+                    .extend_pairs(service.iter().map(|service| ("service", service)))
+                    .extend_pairs(each.map(|scope| ("scope", scope)));
                 let mut request = Request::new(Method::GET, url);
                 request.authorization = basic;
                 request.limits = Limits {

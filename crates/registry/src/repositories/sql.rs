@@ -3,7 +3,6 @@
 use lazuli_db::{Error, Tx, Value};
 use lazuli_wire::oci::RepositoryName;
 
-
 /// A repository's row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Row {

@@ -21,7 +21,7 @@ pub(super) struct Spare {
     pub(super) against_removal: Option<Lease>,
 }
 
-/// A good copy of a blob: put aside earlier, or one that no row knows.
+/// A good copy of a blob: put aside earlier, one that no row knows, or the peer's.
 pub(super) async fn find_copy(
     work: &mut Work,
     worker: &mut Worker,
@@ -45,17 +45,33 @@ pub(super) async fn find_copy(
         if !is_good(work, worker, inner, &location, blob).await? {
             continue;
         }
-        // While garbage is being collected the copy is left for the next pass.
-        let registry = &inner.registry.inner;
-        let ttl = inner.options.lease;
-        let lease =
-            Lease::acquire(&registry.db, &registry.clock, gc::LEASE, &inner.holder, ttl).await?;
-        return Ok(lease.map(|lease| Spare {
-            location,
-            against_removal: Some(lease),
-        }));
+        return keep(inner, location, blob.size).await;
     }
-    Ok(None)
+    super::peer::fetch(work, inner, blob).await
+}
+
+/// Keeps the janitor from removing bytes that no row names. While garbage is being collected they are left for the next pass.
+pub(super) async fn keep(
+    inner: &Inner,
+    location: Location,
+    size: u64,
+) -> Result<Option<Spare>, Halt> {
+    let registry = &inner.registry.inner;
+    let ttl = inner.options.lease;
+    let lease =
+        Lease::acquire(&registry.db, &registry.clock, gc::LEASE, &inner.holder, ttl).await?;
+    let Some(lease) = lease else {
+        return Ok(None);
+    };
+    // It may have been there just before.
+    if registry.store.open(&location, size).await.is_err() {
+        lease.release().await?;
+        return Ok(None);
+    }
+    Ok(Some(Spare {
+        location,
+        against_removal: Some(lease),
+    }))
 }
 
 async fn is_good(

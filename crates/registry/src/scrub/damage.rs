@@ -2,7 +2,7 @@
 //!
 //! What seems damaged is looked at again, row and bytes: it may have been deleted, collected or healed meanwhile, or the
 //! error was one of reading only. If the damage stays, the store is searched for a good copy (put aside earlier, when a disk
-//! failed for a time, or left by a crash); without one the bytes are put aside and the row is left without a place.
+//! failed for a time, or left by a crash), then the peer is asked; without one the bytes are put aside and the row is left without a place.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -14,7 +14,7 @@ use lazuli_wire::oci::Digest;
 use super::copies::{Spare, find_copy};
 use super::work::Work;
 use super::worker::Worker;
-use super::{Halt, Inner, sql};
+use super::{Halt, Inner, peer, sql};
 use crate::fsck::{self, Damage};
 use crate::leases::{Guard, Lease};
 use crate::operations::{self, Operation};
@@ -332,6 +332,8 @@ pub(super) async fn check_manifest(
     if Digest::of(digest.algorithm(), &body) == digest {
         return Ok(length);
     }
+    let good = peer::manifest(inner, &place.name, &digest).await;
+    let is_replaced = good.is_some();
     let (registry, guard) = (inner.registry.clone(), work.lease.guard());
     let found = db
         .write(move |tx| {
@@ -342,6 +344,11 @@ pub(super) async fn check_manifest(
             let found = Digest::of(digest.algorithm(), &body);
             if found == digest {
                 return Ok(None);
+            }
+            if let Some(good) = &good {
+                sql::set_manifest(tx, repository, &digest, good)?;
+                tell_other_nodes(tx, &registry)?;
+                return Ok(Some(found));
             }
             let context = fsck::repair::Context::new(&registry);
             context.forget_manifest(tx, &place, &digest, &found)?;
@@ -355,7 +362,13 @@ pub(super) async fn check_manifest(
         work.pass.damaged += 1;
         inner.counters.damaged.fetch_add(1, Relaxed);
         let (what, damage) = (format!("manifest {digest}"), Damage::Digest { found });
-        let end = "put aside, with the tags that named it; a push brings it back";
+        let end = if is_replaced {
+            work.pass.replaced += 1;
+            inner.counters.replaced.fetch_add(1, Relaxed);
+            "a good copy took its place"
+        } else {
+            "put aside, with the tags that named it; a push brings it back"
+        };
         report(work, place.registry, &what, &place.name, &damage, end);
     }
     Ok(length)

@@ -96,6 +96,19 @@ pub(super) fn manifest(
     )
 }
 
+/// Puts right bytes in the place of damaged ones.
+pub(super) fn set_manifest(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    key: &Digest,
+    body: &[u8],
+) -> Result<(), Error> {
+    tx.send(
+        "UPDATE manifests SET body = ?3 WHERE repository_id = ?1 AND digest = ?2",
+        &[repository.into(), (&key.to_bytes()).into(), body.into()],
+    )
+}
+
 /// Where damaged bytes of a digest were put aside in the store.
 pub(super) fn put_aside(
     tx: &mut Tx<'_>,

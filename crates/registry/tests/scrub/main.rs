@@ -9,6 +9,7 @@ mod coverage;
 mod damage;
 mod faulty;
 mod passes;
+mod peer;
 mod store_faults;
 
 use std::time::Duration;

@@ -2,18 +2,19 @@
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use lazuli_db::Db;
 use lazuli_registry::Registry;
-use lazuli_registry::scrub::{Options, Pass, Scrub, Status};
+use lazuli_registry::scrub::{Options, Pass, Peer, Scrub, Status};
 
 use super::gc::{bytes, time};
 use crate::cli::{Shown, settings};
 use crate::config::{Configuration, Given};
 use crate::data_folder::{DataFolder, FolderError, Held};
-use crate::{master_key, scrubbing, wire_up};
+use crate::{master_key, peer, scrubbing, wire_up};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -60,6 +61,7 @@ struct Opened {
     db: Db,
     registry: Registry,
     options: Options,
+    peer: Option<Arc<dyn Peer>>,
 }
 
 impl Opened {
@@ -78,6 +80,7 @@ impl Opened {
             db,
             registry,
             options: scrubbing::options(&settings),
+            peer: peer::open(&settings)?,
         })
     }
 
@@ -108,7 +111,9 @@ pub(crate) async fn run(matches: &ArgMatches, given: &Given) -> anyhow::Result<(
     };
     let before = opened.status().await?.last.map(|pass| pass.id);
     let scrub = match held {
-        Some(_) => Some(Scrub::open(&opened.registry, opened.options).await?),
+        Some(_) => {
+            Some(Scrub::open_with(&opened.registry, opened.options, opened.peer.clone()).await?)
+        }
         None => None,
     };
     Scrub::request(&opened.registry).await?;

@@ -182,6 +182,17 @@ settings! {
         period: Period = "30d" in "1h" ..= "3650d";
         /// Most bytes read in a second. Too few for the period make a pass take longer.
         rate: Size = "32MiB" in "64KiB" ..= "64GiB";
+        /// Another registry that has the same content, under the same names: what is damaged here is fetched from there.
+        peer: Option<ServiceUrl> = "";
+        /// A user there who may pull.
+        peer_user: Option<AccessKey> = "";
+        /// The user's password.
+        @EnvOnly @Secret
+        peer_password: Option<Secret> = "";
+        /// A file that holds the password, in place of `scrub.peer_password`.
+        peer_password_file: Option<PathBuf> = "";
+        /// Certificate authorities of the peer (PEM), beside those of the system.
+        peer_authorities: Option<PathBuf> = "";
     }
 
     /// Deletion.

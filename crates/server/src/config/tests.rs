@@ -24,17 +24,22 @@ fn samples(key: &Key) -> [&'static str; 3] {
         | "tls.key"
         | "master_key_file"
         | "storage.authorities"
+        | "scrub.peer_password_file"
+        | "scrub.peer_authorities"
         | "storage.secret_key_file" => ["/a.pem", "/b.pem", "/c.pem"],
         "domain_suffix" | "tls.names" => ["a.example", "b.example", "c.example"],
         "storage.url" => ["s3://a", "az://b/c", "gs://d"],
-        "storage.endpoint" => ["http://a", "https://b:1", "http://c/d"],
+        "scrub.peer" | "storage.endpoint" => ["http://a", "https://b:1", "http://c/d"],
         "storage.region" => ["eu-a", "eu-b", "eu-c"],
-        "storage.access_key" => ["one", "two", "three"],
+        "scrub.peer_user" | "storage.access_key" => ["one", "two", "three"],
         "storage.part_size" => ["6MiB", "7MiB", "9MiB"],
         "storage.upload_memory" => ["129MiB", "130MiB", "131MiB"],
         "storage.signed_url_lifetime" => ["2m", "3m", "4m"],
         "database.url" => ["postgres://a/x", "postgres://b/x", "postgres://c/x"],
-        "tokens.key_lifetime" => ["2d", "3d", "4d"],
+        "tokens.key_lifetime"
+        | "retention.operations"
+        | "retention.usage_hours"
+        | "retention.usage_days" => ["2d", "3d", "4d"],
         "scrub.period" => ["2h", "3h", "4h"],
         "scrub.rate" => ["1MiB", "2MiB", "3MiB"],
         "log.level" => ["warn", "debug", "trace"],

@@ -1,5 +1,7 @@
 //! `lazuli scrub` beside a running server, and without one.
 
+use lazuli_testkit::server::PASSWORD;
+
 use crate::commands::{find_files, run};
 use crate::support::{push, start, text};
 
@@ -54,4 +56,36 @@ fn damage_is_found_beside_a_running_server_and_a_push_heals_it() {
         state.contains("last pass") && state.contains("complete"),
         "{state}"
     );
+}
+
+#[test]
+fn what_is_damaged_is_fetched_from_another_registry() {
+    let other = start();
+    let mut server = start();
+    let content = vec![5; 2 << 20];
+    let digest = push(&server, "scrub/app", &content);
+    let target = format!("/v2/scrub/app/blobs/{digest}");
+    let mut blobs = Vec::new();
+    find_files(&server.data(), content.len() as u64, &mut blobs);
+    std::fs::write(&blobs[0], vec![6; content.len()]).unwrap();
+
+    // Nobody has it: it stays damaged, and the log says why.
+    let address = format!("http://{}", other.http());
+    server.set_environment(&[
+        ("LAZULI_SCRUB_PEER", &address),
+        ("LAZULI_SCRUB_PEER_USER", "lazuli"),
+        ("LAZULI_SCRUB_PEER_PASSWORD", PASSWORD),
+    ]);
+    server.restart();
+    let watched = run(&server, &["scrub", "run", "--watch"]);
+    assert_eq!(watched.status.code(), Some(4), "{}", text(&watched.stdout));
+    assert!(server.log().contains("not fetched from the peer"));
+    assert_eq!(server.admin().get(&target).status, 404);
+
+    push(&other, "scrub/app", &content);
+    let watched = run(&server, &["scrub", "run", "--watch"]);
+    let said = text(&watched.stdout);
+    assert!(watched.status.success(), "{said}{}", text(&watched.stderr));
+    let healed = server.admin().get(&target);
+    assert!(healed.status == 200 && healed.body == content);
 }
