@@ -156,7 +156,7 @@ impl Registry {
     }
 
     /// Takes the last bytes, if any, and makes the upload a blob of the repository. The session is over, whatever the outcome, unless
-    /// the chunk was refused or did not arrive whole. Sent again after it was carried out, it is no error.
+    /// the chunk was refused or did not arrive whole. Sent again after it was carried out, it is answered in the same way.
     pub async fn finish_upload(
         &self,
         access: &RepositoryAccess<Push>,
@@ -171,9 +171,8 @@ impl Registry {
             .ok_or(Error::UploadBusy)?;
         let (owner, digest) = (owned(access), *digest);
         let loaded = match self.load_session(access, request).await {
-            Err(Error::UploadUnknown)
-                if self.was_finished(owner.clone(), request.id, digest).await? =>
-            {
+            Err(Error::UploadUnknown) => {
+                self.finished_before(owner, request.id, digest).await?;
                 return repeated::drop_body(body).await;
             }
             loaded => loaded?,
@@ -279,7 +278,7 @@ impl Registry {
         self.inner.sessions.forget(loaded.id);
         self.to_the_end(async move {
             let _active = active;
-            this.end_session(&owner, &loaded).await
+            this.end_session(&owner, &loaded, Vec::new()).await
         })
         .await
     }

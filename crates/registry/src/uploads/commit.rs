@@ -5,7 +5,7 @@ use lazuli_db::Tx;
 use lazuli_wire::oci::{Digest, RepositoryName};
 
 use super::receive::{Content, lost_bytes};
-use super::{Loaded, sql};
+use super::{Loaded, repeated, sql};
 use crate::blobs::sql::Kept;
 use crate::cache::Change;
 use crate::sessions::FRESH_US;
@@ -49,7 +49,8 @@ impl Registry {
         let actual = self.digest_of(loaded, digest, &arrived).await?;
         if actual != digest {
             if is_session {
-                self.end_session(owner, loaded).await?;
+                let how = repeated::refused(&digest, &actual);
+                self.end_session(owner, loaded, how).await?;
             } else {
                 self.inner.store.abort(loaded.id).await?;
             }

@@ -1,5 +1,5 @@
 //! The closing request of an upload, sent again: by the client, or by a proxy before many nodes, because the node that carried it
-//! out died before it answered. What was done once is not refused the second time.
+//! out died before it answered. It gets the answer of the first time.
 
 use lazuli_blobs::{Hasher, Held};
 use lazuli_wire::oci::{Digest, UploadId};
@@ -9,36 +9,47 @@ use super::receive::Content;
 use super::{Incoming, Loaded, OwnedOwner, sql};
 use crate::{Error, Registry, Result, blobs, repositories};
 
+/// What is kept of a session that ended because its bytes had another digest.
+pub(super) fn refused(wanted: &Digest, actual: &Digest) -> Vec<u8> {
+    [&[REFUSED][..], &wanted.to_bytes(), &actual.to_bytes()].concat()
+}
+
+/// No digest begins with it.
+const REFUSED: u8 = 0;
+
 impl Registry {
-    /// Whether the session was finished as this blob, and the repository still has it. It is leased again, because the client
-    /// will be told of it again.
-    pub(super) async fn was_finished(
+    /// The outcome of a closing request that was carried out before. A blob that the session became is leased again, because the
+    /// client will be told of it again. Errors: [`Error::UploadUnknown`]: there was none, or the repository has lost the blob since.
+    pub(super) async fn finished_before(
         &self,
         owner: OwnedOwner,
         id: UploadId,
         digest: Digest,
-    ) -> Result<bool> {
-        let key = digest.to_bytes();
-        let (asked, wanted) = (owner.clone(), key.clone());
-        let ended = self
+    ) -> Result<()> {
+        let (asked, key) = (owner.clone(), digest.to_bytes());
+        let how = self
             .inner
             .db
-            .read(move |tx| sql::was_finished_as(tx, &asked, id, &wanted));
-        if !ended.await? {
-            return Ok(false);
+            .read(move |tx| sql::ended(tx, &asked, id))
+            .await?
+            .ok_or(Error::UploadUnknown)?;
+        if let Some([REFUSED, rest @ ..]) = how.get(..)
+            && let Some(actual) = rest.strip_prefix(&key[..]).and_then(Digest::from_bytes)
+        {
+            return Err(Error::mismatch(digest, actual));
+        }
+        if how != key {
+            return Err(Error::UploadUnknown);
         }
         let until = self.leased_until(self.now());
         self.inner
             .db
             .write(move |tx| {
                 let found = repositories::sql::find(tx, owner.registry, &owner.repository)?;
-                let Some(repository) = found else {
-                    return Ok(false);
-                };
-                Ok::<_, Error>(
-                    blobs::sql::is_readable(tx, repository.holder, &key)?
-                        && blobs::sql::lease(tx, owner.registry, repository.holder, &key, until)?,
-                )
+                let holder = found.ok_or(Error::UploadUnknown)?.holder;
+                let is_there = blobs::sql::is_readable(tx, holder, &key)?
+                    && blobs::sql::lease(tx, owner.registry, holder, &key, until)?;
+                is_there.then_some(()).ok_or(Error::UploadUnknown)
             })
             .await
     }

@@ -89,35 +89,28 @@ pub(super) fn save(tx: &mut Tx<'_>, owner: &OwnedOwner, session: &Loaded) -> Res
     }
 }
 
-/// Whether this owner's session was [ended](end) as the blob of that digest.
-pub(super) fn was_finished_as(
-    tx: &mut Tx<'_>,
-    owner: &OwnedOwner,
-    id: UploadId,
-    digest: &[u8],
-) -> Result<bool> {
-    let found = tx.query_one(
-        "SELECT 1 FROM uploads WHERE id = ?1 AND registry_id = ?2 AND repository = ?3 AND principal = ?4 AND cancelled = 1 \
-         AND hash_state = ?5",
+/// How this owner's session [ended](end); `None` if it did not.
+pub(super) fn ended(tx: &mut Tx<'_>, owner: &OwnedOwner, id: UploadId) -> Result<Option<Vec<u8>>> {
+    let how = tx.query_one(
+        "SELECT hash_state FROM uploads WHERE id = ?1 AND registry_id = ?2 AND repository = ?3 AND principal = ?4 AND cancelled = 1",
         &[
             id.as_bytes().as_slice().into(),
             owner.registry.into(),
             owner.repository.as_str().into(),
             (&*owner.principal).into(),
-            digest.into(),
         ],
-        |row| row.get_i64(0),
+        |row| row.get_bytes(0),
     )?;
-    Ok(found.is_some())
+    Ok(how)
 }
 
-/// Ends a session. It is remembered until `forget_at`, so that its first `Location` does not start it anew. `made`: the digest of
-/// the blob that it became, so that the closing request may be sent again; empty if it became none.
+/// Ends a session. It is remembered until `forget_at`, so that its first `Location` does not start it anew, with how it ended, so
+/// that the closing request may be sent again.
 pub(super) fn end(
     tx: &mut Tx<'_>,
     owner: &OwnedOwner,
     session: &Loaded,
-    made: &[u8],
+    how: &[u8],
     forget_at: i64,
 ) -> Result<()> {
     let changed = if session.version == 0 {
@@ -130,7 +123,7 @@ pub(super) fn end(
                 owner.repository.as_str().into(),
                 (&*owner.principal).into(),
                 i64::from(session.algorithm.code()).into(),
-                made.into(),
+                how.into(),
                 session.created_at.into(),
                 forget_at.into(),
             ],
@@ -139,7 +132,7 @@ pub(super) fn end(
         tx.execute(
             "UPDATE uploads SET cancelled = 1, hash_state = ?3, content = NULL, version = version + 1, expires_at = ?4 \
              WHERE id = ?1 AND version = ?2 AND cancelled = 0",
-            &[session.id.as_bytes().as_slice().into(), session.version.into(), made.into(), forget_at.into()],
+            &[session.id.as_bytes().as_slice().into(), session.version.into(), how.into(), forget_at.into()],
         )?
     };
     if changed == 0 {

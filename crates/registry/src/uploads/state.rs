@@ -9,12 +9,19 @@ use crate::sessions::FRESH_US;
 use crate::{Error, Registry, Result};
 
 impl Registry {
-    /// Marks a session as over and frees its bytes.
-    pub(super) async fn end_session(&self, owner: &OwnedOwner, loaded: &Loaded) -> Result<()> {
+    /// Marks a session as over and frees its bytes. `how`: see [`sql::end`].
+    pub(super) async fn end_session(
+        &self,
+        owner: &OwnedOwner,
+        loaded: &Loaded,
+        how: Vec<u8>,
+    ) -> Result<()> {
         let (row, row_owner) = (loaded.clone(), owner.clone());
         self.inner
             .db
-            .write_relaxed(move |tx| sql::end(tx, &row_owner, &row, &[], row.created_at + FRESH_US))
+            .write_relaxed(move |tx| {
+                sql::end(tx, &row_owner, &row, &how, row.created_at + FRESH_US)
+            })
             .await?;
         self.inner.store.abort(loaded.id).await?;
         Ok(())

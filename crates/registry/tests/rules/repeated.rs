@@ -101,6 +101,21 @@ async fn it_counts_for_the_same_digest_and_client_only(f: Fixture) {
     assert!(matches!(after, Err(Error::UploadUnknown)), "{after:?}");
 }
 
+async fn a_wrong_digest_is_refused_in_the_same_way(f: Fixture) {
+    for size in [10, 100_000] {
+        let (session, digest) = sent(&f, &content(size)).await;
+        let wrong = Digest::of(Algorithm::Sha512, b"something else");
+        for _ in 0..2 {
+            let refused = finish(&f, &session, &wrong, b"").await;
+            let said = refused.unwrap_err().to_string();
+            assert!(said.contains(&wrong.to_string()), "{said}");
+        }
+        // The session is over all the same.
+        let right = finish(&f, &session, &digest, b"").await;
+        assert!(matches!(right, Err(Error::UploadUnknown)), "{right:?}");
+    }
+}
+
 /// Its node died between the last step of the store and the commit.
 async fn what_the_store_made_a_blob_already_is_taken_as_it_is(f: Fixture) {
     let bytes = content(100_000);
@@ -125,5 +140,6 @@ on_both_engines! {
     it_is_no_error_as_long_as_the_blob_is_there,
     a_whole_blob_in_the_closing_request_may_be_sent_again,
     it_counts_for_the_same_digest_and_client_only,
+    a_wrong_digest_is_refused_in_the_same_way,
     what_the_store_made_a_blob_already_is_taken_as_it_is,
 }
