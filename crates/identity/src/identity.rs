@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::fair::Origin;
 use crate::header::{self, Authorization};
 use crate::install::{self, FirstStart, IdentityOptions};
+use crate::issued::Issued;
 use crate::jwt;
 use crate::keys::{MasterKey, Purpose};
 use crate::log_in::{LogIn, LogIns};
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     options: IdentityOptions,
     pub(crate) states: Arc<States>,
     tokens: TokenCache,
+    pub(crate) issued: Issued,
     log_ins: LogIns,
     /// Signatures at a time: as many as there are cores.
     pub(crate) signing: Semaphore,
@@ -92,6 +94,7 @@ impl Identity {
             options,
             states,
             tokens: TokenCache::new(),
+            issued: Issued::new(),
             log_ins: LogIns::new()?,
             signing: Semaphore::new(cores),
         };

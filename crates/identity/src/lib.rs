@@ -14,6 +14,7 @@ mod header;
 mod identity;
 mod install;
 mod issue;
+mod issued;
 mod jwt;
 mod keys;
 mod log_in;
