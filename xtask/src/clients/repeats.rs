@@ -29,6 +29,8 @@ const SIGNS: &[&str] = &[
     "failed size verification",
     "short read",
     "stream error",
+    // oras 1.2 falls over two failures at once.
+    "inconsistently typed value",
 ];
 
 /// What was run again so far.
