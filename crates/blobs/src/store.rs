@@ -120,6 +120,17 @@ pub trait BlobStore: Send + Sync + 'static {
     /// Walks over all blobs, in no particular order. What comes or goes meanwhile may be missed or met.
     fn list(&self) -> Box<dyn BlobLister>;
 
+    /// As [`BlobStore::list`], but without what costs a request for each blob: where sizes do, they are 0, and
+    /// [`BlobStore::measure`] asks for the one that is wanted.
+    fn list_names(&self) -> Box<dyn BlobLister> {
+        self.list()
+    }
+
+    /// The size of a blob that [`BlobStore::list_names`] met; 0 when it is gone.
+    fn measure<'a>(&'a self, entry: &'a BlobEntry) -> BoxFuture<'a, Result<u64, Error>> {
+        Box::pin(std::future::ready(Ok(entry.size)))
+    }
+
     /// Walks over all uploads.
     fn list_uploads(&self) -> Box<dyn UploadLister>;
 

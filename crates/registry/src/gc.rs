@@ -26,11 +26,12 @@ mod sweep;
 mod trust;
 mod work;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use lazuli_blobs::BoxFuture;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::leases::Lease;
 use crate::retention::Retention;
@@ -71,21 +72,49 @@ enum Walk {
     Always,
 }
 
-/// Rests after each batch.
-struct Resting(Duration);
+/// Rests after each batch, so much longer than the batch took that others have most of the time for themselves.
+struct Resting {
+    least: Duration,
+    /// When the last rest ended.
+    since: std::sync::Mutex<Option<Instant>>,
+}
+
+/// So many times as long as a batch took is the rest after it.
+const SHARE: u32 = 4;
+/// The longest rest.
+const LONGEST: Duration = Duration::from_secs(1);
+
+impl Resting {
+    fn new(least: Duration) -> Self {
+        Self {
+            least,
+            since: std::sync::Mutex::default(),
+        }
+    }
+
+    fn since(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Pace for Resting {
     fn at(&self, moment: Moment) -> BoxFuture<'_, ()> {
-        let rest = if moment == Moment::Rest {
-            self.0
-        } else {
-            Duration::ZERO
-        };
         Box::pin(async move {
-            if !rest.is_zero() {
-                tokio::time::sleep(rest).await;
+            if moment == Moment::Rest {
+                let worked = self.since().map_or(Duration::ZERO, |since| since.elapsed());
+                tokio::time::sleep((worked * SHARE).clamp(self.least, LONGEST)).await;
+                *self.since() = Some(Instant::now());
             }
         })
+    }
+}
+
+/// Does not rest: for who is alone with the database.
+pub struct Hurried;
+
+impl Pace for Hurried {
+    fn at(&self, _: Moment) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
     }
 }
 
@@ -124,7 +153,7 @@ impl Options {
             retention: Retention::default(),
             condemned_for: lease,
             batch: 64,
-            pace: Arc::new(Resting(Duration::from_millis(10))),
+            pace: Arc::new(Resting::new(Duration::from_millis(5))),
             lease: Duration::from_mins(1),
             walk_interval: Duration::from_hours(6),
             orphan_age: Duration::from_hours(24),

@@ -30,36 +30,41 @@ async fn batch(objects: &mut Objects) -> Result<Option<Vec<ObjectMeta>>, Error> 
 pub(super) struct Blobs {
     core: Arc<Core>,
     objects: Objects,
+    is_measured: bool,
 }
 
 impl Blobs {
-    pub(super) fn new(core: Arc<Core>) -> Self {
+    /// `is_measured`: one more request for each larger blob tells its size, else it is 0.
+    pub(super) fn new(core: Arc<Core>, is_measured: bool) -> Self {
         let objects = core
             .bucket
             .objects
             .list(Some(&core.layout.blobs()))
             .fuse()
             .boxed();
-        Self { core, objects }
+        Self {
+            core,
+            objects,
+            is_measured,
+        }
     }
 }
 
 /// What an object below `blobs` is.
-async fn listed(core: &Core, object: ObjectMeta) -> Result<Option<Listed>, Error> {
+async fn listed(
+    core: &Core,
+    object: ObjectMeta,
+    is_measured: bool,
+) -> Result<Option<Listed>, Error> {
     let name = core.layout.below(&object.location);
     let location = name.strip_prefix("blobs/").map(Location::parse);
     let Some(Ok(location)) = location else {
         return Ok(Some(Listed::Foreign(name.to_owned())));
     };
-    let size = if location.upload().is_some() {
-        match core.bucket.size(&core.layout.bytes(&location)).await {
-            Ok(size) => size,
-            // Being removed, or half removed: what is left is listed, so that it can be.
-            Err(Error::NotFound) => 0,
-            Err(error) => return Err(error),
-        }
-    } else {
-        object.size
+    let size = match location.upload() {
+        None => object.size,
+        Some(_) if is_measured => size_of(core, &location).await?,
+        Some(_) => 0,
     };
     Ok(location.digest().map(|digest| {
         Listed::Blob(BlobEntry {
@@ -71,6 +76,23 @@ async fn listed(core: &Core, object: ObjectMeta) -> Result<Option<Listed>, Error
     }))
 }
 
+/// The size of a larger blob, whose bytes are another object than the one that is listed.
+async fn size_of(core: &Core, location: &Location) -> Result<u64, Error> {
+    match core.bucket.size(&core.layout.bytes(location)).await {
+        // Being removed, or half removed: what is left is listed, so that it can be.
+        Err(Error::NotFound) => Ok(0),
+        size => size,
+    }
+}
+
+/// The size of a blob that was listed without it.
+pub(super) async fn measure(core: &Core, entry: &BlobEntry) -> Result<u64, Error> {
+    if entry.location.upload().is_none() {
+        return Ok(entry.size);
+    }
+    size_of(core, &entry.location).await
+}
+
 impl BlobLister for Blobs {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<Vec<Listed>>, Error>> {
         Box::pin(async move {
@@ -79,7 +101,7 @@ impl BlobLister for Blobs {
             };
             let mut all = Vec::with_capacity(found.len());
             for object in found {
-                all.extend(listed(&self.core, object).await?);
+                all.extend(listed(&self.core, object, self.is_measured).await?);
             }
             Ok(Some(all))
         })

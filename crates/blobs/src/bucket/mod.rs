@@ -36,8 +36,8 @@ use self::layout::Layout;
 use self::state::Unfinished;
 use self::writer::{Writer, units};
 use crate::{
-    BlobLister, BlobStore, BoxFuture, Error, Hasher, Held, Location, Opened, UploadLister,
-    UploadWriter,
+    BlobEntry, BlobLister, BlobStore, BoxFuture, Error, Hasher, Held, Location, Opened,
+    UploadLister, UploadWriter,
 };
 
 /// See [`crate::testing`].
@@ -234,7 +234,15 @@ impl BlobStore for BucketStore {
     }
 
     fn list(&self) -> Box<dyn BlobLister> {
-        Box::new(listing::Blobs::new(self.core.clone()))
+        Box::new(listing::Blobs::new(self.core.clone(), true))
+    }
+
+    fn list_names(&self) -> Box<dyn BlobLister> {
+        Box::new(listing::Blobs::new(self.core.clone(), false))
+    }
+
+    fn measure<'a>(&'a self, entry: &'a BlobEntry) -> BoxFuture<'a, Result<u64, Error>> {
+        Box::pin(listing::measure(&self.core, entry))
     }
 
     fn list_uploads(&self) -> Box<dyn UploadLister> {

@@ -39,7 +39,7 @@ impl Janitor {
     pub(super) async fn walk(&mut self, work: &mut Work<'_>) -> Result<()> {
         work.enter(Phase::Walk).await?;
         let mut met = HashSet::new();
-        let mut lister = work.inner.registry.inner.store.list();
+        let mut lister = work.inner.registry.inner.store.list_names();
         while let Some(batch) = lister.next().await? {
             let count = batch.len() as u64;
             let unknown = unknown_blobs(work, batch).await?;
@@ -55,17 +55,14 @@ impl Janitor {
                 .filter(|entry| self.suspects.contains(&entry.location))
                 .collect();
             for entry in without_session(work, again).await? {
-                tracing::warn!(location = %entry.location, size = entry.size, "removing a file that no row knows");
+                tracing::warn!(location = %entry.location, "removing a file that no row knows");
                 work.inner.registry.forget_file(&entry.location);
-                work.inner
-                    .registry
-                    .inner
-                    .store
-                    .remove(&entry.location)
-                    .await?;
+                let store = &work.inner.registry.inner.store;
+                let size = store.measure(&entry).await?;
+                store.remove(&entry.location).await?;
                 met.remove(&entry.location);
                 work.run.deleted += 1;
-                work.run.freed_bytes += entry.size;
+                work.run.freed_bytes += size;
             }
             work.pause(count).await?;
         }

@@ -4,13 +4,14 @@ mod describe;
 mod progress;
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use lazuli_db::Db;
 use lazuli_registry::Registry;
-use lazuli_registry::gc::{Gc, Options, Run, Status};
+use lazuli_registry::gc::{Gc, Hurried, Options, Run, Status};
 use tokio::time::Instant;
 
 use crate::cli::{Shown, settings};
@@ -138,7 +139,11 @@ pub(crate) async fn run(matches: &ArgMatches, given: &Given) -> anyhow::Result<(
 
 /// No server runs: this process does it.
 async fn by_itself(opened: &Opened, watch: bool) -> anyhow::Result<Run> {
-    let gc = Gc::open(&opened.registry, opened.options.clone()).await?;
+    let mut options = opened.options.clone();
+    if opened.db.engine() == "sqlite" {
+        options.pace = Arc::new(Hurried);
+    }
+    let gc = Gc::open(&opened.registry, options).await?;
     let mut progress = Progress::new(watch);
     let run = {
         let mut pass = std::pin::pin!(gc.run_whole());

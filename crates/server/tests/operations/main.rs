@@ -7,6 +7,7 @@
 )]
 
 mod commands;
+mod gc;
 mod log;
 mod metrics;
 mod scrub;
