@@ -12,7 +12,7 @@ const PAGE: i64 = 500;
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Integer,
     Text,
     Bytes,
@@ -20,20 +20,20 @@ enum Kind {
 
 /// A table as the migrations make it, with the statements that copy it.
 #[derive(Debug)]
-struct Table {
-    name: &'static str,
-    columns: Vec<(&'static str, Kind)>,
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    pub(crate) columns: Vec<(&'static str, Kind)>,
     /// Places of the primary key's columns.
-    key: Vec<usize>,
+    pub(crate) key: Vec<usize>,
     first_page: &'static str,
     next_page: &'static str,
     insert: &'static str,
     clear: &'static str,
-    count: &'static str,
+    pub(crate) count: &'static str,
 }
 
 /// The tables, in the order in which they are made: one that refers to another comes later.
-static TABLES: LazyLock<Vec<Table>> = LazyLock::new(|| {
+pub(crate) static TABLES: LazyLock<Vec<Table>> = LazyLock::new(|| {
     let mut tables = Vec::new();
     for migration in MIGRATIONS {
         for text in migration.sql.split("CREATE TABLE ").skip(1) {
@@ -116,8 +116,8 @@ impl Table {
 }
 
 /// A value on its way.
-#[derive(Debug, Clone)]
-enum Cell {
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Cell {
     Null,
     Integer(i64),
     Text(String),
@@ -125,7 +125,7 @@ enum Cell {
 }
 
 impl Cell {
-    fn value(&self) -> Value<'_> {
+    pub(crate) fn value(&self) -> Value<'_> {
         match self {
             Self::Null => Value::Null,
             Self::Integer(number) => Value::I64(*number),
@@ -192,7 +192,11 @@ pub fn copy_rows(
     })
 }
 
-fn page(tx: &mut Tx<'_>, table: &'static Table, after: Option<&[Cell]>) -> Result<Vec<Vec<Cell>>> {
+pub(crate) fn page(
+    tx: &mut Tx<'_>,
+    table: &'static Table,
+    after: Option<&[Cell]>,
+) -> Result<Vec<Vec<Cell>>> {
     match after {
         None => tx.query(table.first_page, &[], |row| cells(row, table)),
         Some(key) => {

@@ -5,6 +5,7 @@ mod crash;
 mod encryption;
 mod failover;
 mod faults;
+mod follow;
 mod isolation;
 mod migrations;
 mod place;
