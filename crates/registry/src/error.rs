@@ -62,6 +62,12 @@ pub enum Error {
     /// Writes are switched off after a storage fault. Reads go on.
     #[error("the registry is read-only after a storage fault")]
     ReadOnly,
+    /// The registry is being moved to another place, or was: it takes no writes. Reads go on.
+    #[error("the registry is being moved to another place")]
+    Moving {
+        /// Whether the move is complete: writes go to the other place from now on.
+        is_over: bool,
+    },
     /// The stored bytes are missing or damaged; pushing the blob again heals it.
     #[error("the stored content is damaged")]
     Damaged,

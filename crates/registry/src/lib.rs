@@ -83,6 +83,7 @@ pub(crate) struct Inner {
     pub(crate) transfers: metering::Transfers,
     pub(crate) log: Arc<operations::Log>,
     pub(crate) boot: String,
+    pub(crate) closed: transfer::closed::Watch,
 }
 
 impl std::fmt::Debug for Registry {
@@ -119,6 +120,7 @@ impl Registry {
                 addresses: blobs::Addresses::new(),
                 transfers: metering::Transfers::new(),
                 boot: sessions::boot_id(),
+                closed: transfer::closed::Watch::default(),
                 db,
                 store,
                 clock,

@@ -12,6 +12,7 @@ use lazuli_identity::{Delete, Pull, Push, RepositoryAccess};
 use lazuli_wire::oci::{Digest, ManifestKind, ManifestWarning, Reference, Tag};
 
 use crate::cache::{Cache, Change};
+use crate::transfer::closed;
 use crate::{Error, Registry, Result, repositories, tags};
 
 pub(crate) use delete::drain;
@@ -247,6 +248,7 @@ impl Registry {
                 .inner
                 .db
                 .write(move |tx| {
+                    closed::check(tx, now)?;
                     let row =
                         repositories::sql::find(tx, registry, &name)?.ok_or(Error::NameUnknown)?;
                     let repository = row.id;

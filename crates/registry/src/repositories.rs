@@ -10,6 +10,7 @@ use lazuli_identity::{CatalogAccess, Delete, RepositoryAccess};
 use crate::cache::{Cache, PageKey};
 use crate::listing::{Page, PageRequest};
 use crate::manifests::Removed;
+use crate::transfer::closed;
 use crate::{Error, Registry, Result, manifests, operations, tags};
 
 /// Most manifests and tags that the deletion of a repository names.
@@ -70,6 +71,7 @@ impl Registry {
                 .inner
                 .db
                 .write(move |tx| {
+                    closed::check(tx, now)?;
                     let old = sql::find(tx, registry, &name)?.ok_or(Error::NameUnknown)?;
                     let removed = Removed {
                         manifests: manifests::sql::some(tx, old.id, LISTED)?,

@@ -9,6 +9,7 @@ use lazuli_wire::oci::{Reference, Tag};
 
 use crate::cache::{Cache, Change, PageKey};
 use crate::listing::{Page, PageRequest};
+use crate::transfer::closed;
 use crate::{Error, Registry, Result, operations, repositories};
 
 /// A permission with which the names in a repository may be read.
@@ -73,11 +74,12 @@ impl Registry {
         let (this, tag) = (self.clone(), tag.clone());
         self.to_the_end(async move {
             let fence = this.inner.cache.close(registry, Some(&name));
-            let (tx_name, tx_tag) = (name.clone(), tag.clone());
+            let (tx_name, tx_tag, now) = (name.clone(), tag.clone(), this.now());
             let result = this
                 .inner
                 .db
                 .write(move |tx| {
+                    closed::check(tx, now)?;
                     let row = repositories::sql::find(tx, registry, &tx_name)?
                         .ok_or(Error::NameUnknown)?;
                     let repository = row.id;

@@ -4,24 +4,25 @@
 //! source after that moment is kept there for a lease, so a copy that takes less finds everything. Bytes that an earlier
 //! copy brought are not brought again, so an interrupted or repeated copy goes on where it was.
 
+pub mod arrival;
+mod carry;
+pub mod closed;
+mod follow;
 mod sql;
 
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::StreamExt as _;
-use lazuli_blobs::{BlobStore, Hasher, Location, Opened};
+use lazuli_blobs::{BlobStore, Location};
 use lazuli_db::Db;
-use lazuli_wire::oci::{Digest, UploadId};
+use lazuli_wire::oci::Digest;
 use tokio::task::JoinSet;
 
 use crate::{Error, Result};
 
+pub use follow::{Checked, Follower, Pass};
+
 /// Blobs on their way at the same time.
 const AT_ONCE: usize = 4;
-/// Bytes read from a file at a time.
-const PIECE: u64 = 1 << 20;
 
 /// How far a copy is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +79,11 @@ pub fn copy_rows(
 /// Whether a database holds an installation.
 pub async fn is_used(db: &Db) -> Result<bool> {
     Ok(db.read(sql::has_registries).await?)
+}
+
+/// Whether operations wait for their numbers.
+pub async fn has_unnumbered(db: &Db) -> Result<bool> {
+    Ok(db.read_one(sql::has_unnumbered).await?)
 }
 
 /// Brings the bytes of all blobs that the rows of `db` name from one store to another, and makes the rows name their new
@@ -182,34 +188,11 @@ async fn bring(
             return Ok(Step::Reused(size));
         }
     }
-    let Ok(location) = Location::parse(&row.location) else {
+    let brought = carry::carry((registry, &digest, size), &row.location, source, target).await?;
+    let Some(place) = brought else {
         return Ok(Step::Missing(digest));
     };
-    let opened = match source.open(&location, size).await {
-        Ok(opened) => opened,
-        Err(lazuli_blobs::Error::NotFound | lazuli_blobs::Error::Damaged { .. }) => {
-            return Ok(Step::Missing(digest));
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|_| Error::Internal("the system gave no random bytes"))?;
-    let upload = UploadId::from_random(random);
-    let mut writer = target
-        .writer(upload, 0, Hasher::new(digest.algorithm()))
-        .await?;
-    let mut pieces = Pieces::of(opened, size).await?;
-    while let Some(piece) = pieces.next().await? {
-        writer.write(piece).await?;
-    }
-    let (length, hasher, held) = writer.finish_last().await?;
-    if hasher.finish() != digest {
-        target.abort(upload).await?;
-        return Ok(Step::Missing(digest));
-    }
-    let prefix = registry.to_string();
-    let place = target.finish_held(upload, held, &prefix, &digest, length);
-    relocate(db, &row, &place.await?).await?;
+    relocate(db, &row, &place).await?;
     Ok(Step::Brought(size))
 }
 
@@ -218,48 +201,4 @@ async fn relocate(db: &Db, row: &sql::Row, place: &Location) -> Result<()> {
     db.write(move |tx| sql::relocate(tx, registry, &key, &place))
         .await?;
     Ok(())
-}
-
-/// The bytes of a blob, in pieces.
-enum Pieces {
-    File {
-        file: Arc<std::fs::File>,
-        offset: u64,
-        size: u64,
-    },
-    Object(futures_util::stream::BoxStream<'static, Result<Bytes, lazuli_blobs::Error>>),
-}
-
-impl Pieces {
-    async fn of(opened: Opened, size: u64) -> Result<Self> {
-        Ok(match opened {
-            Opened::File(blob) => Self::File {
-                file: blob.file,
-                offset: 0,
-                size,
-            },
-            Opened::Object(object) => Self::Object(object.read(0..size).await?),
-        })
-    }
-
-    async fn next(&mut self) -> Result<Option<Bytes>> {
-        match self {
-            Self::Object(pieces) => Ok(pieces.next().await.transpose()?),
-            Self::File { offset, size, .. } if offset == size => Ok(None),
-            Self::File { file, offset, size } => {
-                let (file, at) = (file.clone(), *offset);
-                let wanted = (*size - at).min(PIECE);
-                let read = tokio::task::spawn_blocking(move || {
-                    let mut piece = vec![0; wanted as usize];
-                    file.read_exact_at(&mut piece, at).map(|()| piece)
-                });
-                let piece = read
-                    .await
-                    .map_err(|_| Error::Internal("reading a blob ended early"))?;
-                *offset += wanted;
-                // A file that cannot be read ends early here; its hash tells.
-                Ok(piece.ok().map(Bytes::from))
-            }
-        }
-    }
 }

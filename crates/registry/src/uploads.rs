@@ -101,6 +101,7 @@ impl Registry {
         request: SessionRequest<'_>,
         body: &mut impl Incoming,
     ) -> Result<Session> {
+        self.check_open().await?;
         let active = self
             .inner
             .sessions
@@ -164,6 +165,7 @@ impl Registry {
         digest: &Digest,
         body: &mut impl Incoming,
     ) -> Result<()> {
+        self.check_open().await?;
         let active = self
             .inner
             .sessions

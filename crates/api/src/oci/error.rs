@@ -105,6 +105,14 @@ impl Task<'_> {
                 let text = "the registry takes no writes after a storage fault";
                 return Refusal::unavailable(60, text);
             }
+            Error::Moving { is_over } => {
+                let (after, text) = if *is_over {
+                    (60, "the registry has been moved to another place; this one takes no writes")
+                } else {
+                    (5, "the registry is being moved to another place; writes go on in a moment")
+                };
+                return Refusal::unavailable(after, text);
+            }
             Error::Database(database) if database.is_retryable() => {
                 self.log(error);
                 return Refusal::unavailable(2, "the database is not available; try again");

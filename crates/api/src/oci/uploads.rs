@@ -26,6 +26,8 @@ const STATE: &str = "_state";
 pub(super) async fn start(task: &mut Task<'_>, access: &RepositoryAccess<Push>) -> Answer {
     conditions::refuse(&task.request.parts.headers)?;
     let asked = Asked::read(&task.query()?)?;
+    let open = task.api.registry.check_open().await;
+    open.map_err(|error| task.refusal(&error))?;
     if let Some(digest) = &asked.mount
         && mount(task, access, digest, asked.from.as_deref()).await?
     {

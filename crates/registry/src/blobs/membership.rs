@@ -9,6 +9,7 @@ use lazuli_wire::oci::{Digest, RepositoryName};
 use super::{MOUNT_CANDIDATES, sql};
 use crate::cache::Change;
 use crate::operations::{self, Operation};
+use crate::transfer::closed;
 use crate::{Error, Registry, Result, metering, repositories};
 
 impl Registry {
@@ -33,6 +34,7 @@ impl Registry {
                 .inner
                 .db
                 .write(move |tx| {
+                    closed::check(tx, now)?;
                     let repository =
                         repositories::sql::find(tx, registry, &name)?.ok_or(Error::NameUnknown)?;
                     unlink(tx, registry, repository.holder, &digest, now)?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Inner, LEASE, Moment, Phase, Run, runs, trust};
 use crate::leases::{Guard, Lease, LeaseError};
+use crate::transfer::closed;
 use crate::{Error, Result};
 
 /// How often progress is written down.
@@ -22,6 +23,13 @@ impl<'a> Work<'a> {
     /// Takes up a pass that was cut short, or begins one; `None` when another process is at it.
     pub(super) async fn begin(inner: &'a Inner, is_asked_for: bool) -> Result<Option<Self>> {
         let registry = &inner.registry.inner;
+        // What is being moved, or was, stays as it is.
+        if closed::state(&registry.db, registry.clock.now_us())
+            .await?
+            .is_some()
+        {
+            return Ok(None);
+        }
         let ttl = inner.options.lease;
         let lease =
             Lease::acquire(&registry.db, &registry.clock, LEASE, &inner.holder, ttl).await?;

@@ -3,6 +3,8 @@
 use lazuli_db::{Error, Tx, Value};
 use lazuli_wire::oci::RepositoryName;
 
+use crate::transfer::closed;
+
 /// A repository's row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Row {
@@ -17,6 +19,7 @@ pub(crate) struct Row {
 
 const FIND: &str = "SELECT id, holder, listed, floor FROM repositories \
     WHERE registry_id = ?1 AND name = ?2 AND deleted_at IS NULL";
+/// Nothing also when the registry may be closed (`transfer/closed.rs`).
 const FIND_OPEN: &str = "SELECT id, holder, listed, floor FROM repositories \
     WHERE registry_id = ?1 AND name = ?2 AND deleted_at IS NULL \
     AND NOT EXISTS (SELECT 1 FROM settings WHERE name = 'moving')";
@@ -51,6 +54,7 @@ pub(crate) fn ensure(
     if let Some(found) = tx.query_one(FIND_OPEN, &key, row)? {
         return Ok(found);
     }
+    closed::check(tx, now)?;
     loop {
         if let Some(found) = find(tx, registry, name)? {
             return Ok(found);

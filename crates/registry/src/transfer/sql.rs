@@ -27,11 +27,16 @@ pub(super) fn forget_places(tx: &mut Tx<'_>) -> Result<()> {
         "DELETE FROM leases",
         "DELETE FROM blob_removals",
         "DELETE FROM quarantine WHERE location IS NOT NULL",
-        "DELETE FROM settings WHERE name = 'blob_store'",
+        "DELETE FROM settings WHERE name IN ('blob_store', 'moving', 'arriving')",
     ] {
         tx.execute(statement, params![])?;
     }
     Ok(())
+}
+
+pub(super) fn has_unnumbered(tx: &mut Tx<'_>) -> Result<bool> {
+    let sql = "SELECT 1 FROM operations WHERE sequence IS NULL LIMIT 1";
+    Ok(tx.query_one(sql, params![], |_| Ok(()))?.is_some())
 }
 
 /// Blobs in the store, and their bytes.

@@ -9,6 +9,7 @@ use super::{Loaded, repeated, sql};
 use crate::blobs::sql::Kept;
 use crate::cache::Change;
 use crate::sessions::FRESH_US;
+use crate::transfer::closed;
 use crate::{Error, Registry, Result, blobs, repositories};
 
 /// How long the closing request may be sent again at least, in microseconds.
@@ -187,7 +188,9 @@ impl Registry {
                 },
             )
             .await;
-        if let Err(Error::OutOfSpace | Error::ReadOnly | Error::Busy) = outcome {
+        if let Err(Error::OutOfSpace | Error::ReadOnly | Error::Busy | Error::Moving { .. }) =
+            outcome
+        {
             // The transaction did not happen, and the session cannot go on: its bytes would only keep the disk full.
             let _ = self.inner.store.remove(&location).await;
         }
@@ -282,6 +285,7 @@ impl Registry {
             .inner
             .db
             .write(move |tx| {
+                closed::check(tx, now)?;
                 if let Some((size, Some(old))) =
                     blobs::sql::place(tx, registry, &digest.to_bytes())?
                 {

@@ -1,0 +1,78 @@
+//! The mark of a place that is being filled: no server starts on it, and only the move that began it goes on.
+
+use lazuli_db::{Db, Error, Tx, params};
+
+use crate::Result;
+
+/// The row on the side that is filled.
+pub(super) const ROW: &str = "arriving";
+
+/// What was found in a place that is to be filled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing; now it has the mark.
+    Empty,
+    /// The same mark.
+    Begun,
+    /// Another mark.
+    Other(String),
+    /// An installation that nobody is filling.
+    Used,
+}
+
+/// Which installation this is: a name that all its copies share. `None`: no server was ever started on the database.
+pub async fn installation(db: &Db) -> Result<Option<String>> {
+    let read = |tx: &mut Tx<'_>| {
+        tx.query_one(
+            "SELECT name, created_at FROM registries ORDER BY id LIMIT 1",
+            params![],
+            |row| Ok(format!("{}@{}", row.get_string(0)?, row.get_i64(1)?)),
+        )
+    };
+    Ok(db.read_one(read).await?)
+}
+
+/// Marks an empty place. `mark` says where the installation comes from and what else has to be the same the next time.
+pub async fn begin(db: &Db, mark: &str) -> Result<Found> {
+    let mark = mark.to_owned();
+    let found = db
+        .write(move |tx| match read(tx)? {
+            Some(other) if other == mark => Ok(Found::Begun),
+            Some(other) => Ok(Found::Other(other)),
+            None if super::sql::has_registries(tx)? => Ok(Found::Used),
+            None => {
+                tx.execute(
+                    "INSERT INTO settings (name, value) VALUES (?1, ?2)",
+                    params![ROW, mark.as_str()],
+                )?;
+                Ok::<_, Error>(Found::Empty)
+            }
+        })
+        .await?;
+    Ok(found)
+}
+
+/// The mark, if there is one.
+pub async fn mark(db: &Db) -> Result<Option<String>> {
+    Ok(db.read_one(read).await?)
+}
+
+fn read(tx: &mut Tx<'_>) -> Result<Option<String>, Error> {
+    tx.query_one(
+        "SELECT value FROM settings WHERE name = ?1",
+        params![ROW],
+        |row| row.get_string(0),
+    )
+}
+
+/// Takes the mark away: from now on a server may start. It collects no garbage until `quiet_until`, in microseconds since the
+/// epoch: the old place may have affirmed digests to clients until now.
+pub async fn finish(db: &Db, quiet_until: i64) -> Result<()> {
+    db.write(move |tx| {
+        crate::gc::keep_quiet(tx, quiet_until)?;
+        tx.execute("DELETE FROM settings WHERE name = ?1", params![ROW])
+            .map(drop)
+    })
+    .await?;
+    Ok(())
+}
