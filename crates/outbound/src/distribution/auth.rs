@@ -85,6 +85,13 @@ impl Tokens {
         self.lock().remove(scope);
     }
 
+    /// Shows the password for a scope without having been asked for it.
+    pub(super) fn show(&self, scope: &str, credentials: &Credentials) {
+        if let Some(basic) = credentials.basic() {
+            self.put(scope, (basic, None));
+        }
+    }
+
     fn put(&self, scope: &str, given: Given) {
         let mut all = self.lock();
         if all.len() >= MOST_TOKENS {

@@ -6,9 +6,14 @@
 mod auth;
 mod challenge;
 mod error;
+mod harbor;
+mod links;
 mod pull;
 mod push;
 mod remote;
+pub mod stored;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use auth::Credentials;
 pub use error::Error;

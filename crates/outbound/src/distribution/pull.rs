@@ -8,6 +8,7 @@ use http::{Method, StatusCode};
 use lazuli_wire::oci::{Algorithm, Digest, ManifestKind, Reference, RepositoryName};
 use serde::Deserialize;
 
+use super::links::next_page;
 use super::remote::{Call, scope, unexpected};
 use super::{Error, Remote};
 use crate::{Limits, Response};
@@ -83,7 +84,9 @@ impl Remote {
             if answer.status() != StatusCode::OK {
                 return Err(unexpected(answer).await);
             }
-            let next = answer.text(LINK).and_then(next_page).map(str::to_owned);
+            let links = answer.headers().get_all(LINK);
+            let mut links = links.iter().filter_map(|field| field.to_str().ok());
+            let next = links.find_map(next_page).map(str::to_owned);
             let url = answer.url().to_owned();
             let protocol = |what: &str| Error::Protocol {
                 url: url.clone(),
@@ -250,13 +253,6 @@ impl Remote {
             failures: 0,
         })
     }
-}
-
-/// `<URL>; rel="next"`
-fn next_page(link: &str) -> Option<&str> {
-    let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-    let is_next = |p: &str| matches!(p.trim(), "rel=\"next\"" | "rel=next");
-    parameters.split([';', ',']).any(is_next).then_some(target)
 }
 
 /// A download that goes on where it was when it breaks.

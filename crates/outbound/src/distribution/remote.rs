@@ -108,6 +108,13 @@ impl Remote {
         self.expect(call, &[StatusCode::OK]).await.map(drop)
     }
 
+    /// Shows the password, if there is one, to requests of this scope from now on.
+    pub(super) fn show_password(&self, scope: &str) {
+        if let Some(credentials) = &self.credentials {
+            self.tokens.show(scope, credentials);
+        }
+    }
+
     pub(super) fn base(&self) -> &Url {
         &self.base
     }

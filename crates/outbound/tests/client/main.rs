@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod distribution;
+mod harbor;
 mod properties;
+mod readers;
 mod support;

@@ -3,16 +3,14 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use lazuli_outbound::distribution::Manifest;
+use lazuli_outbound::distribution::stored::layout_index;
 use lazuli_wire::oci::{Digest, Reference};
-use serde_json::Value;
 
 use super::source::parse;
 use super::tree::{FileReader, open_blob, read, read_manifest};
 
-/// The annotation that holds a tag, or a whole reference that ends with one.
-const NAME: &str = "org.opencontainers.image.ref.name";
 const MOST_INDEX: usize = 64 << 20;
 
 pub(super) struct Layout {
@@ -31,15 +29,7 @@ impl Layout {
                 folder.display()
             );
         };
-        let index: Value = serde_json::from_slice(&index).context("index.json is no JSON")?;
-        let mut listed = Vec::new();
-        for entry in index["manifests"].as_array().into_iter().flatten() {
-            let digest = entry["digest"].as_str().unwrap_or_default();
-            let digest = Digest::parse(digest)
-                .with_context(|| format!("index.json lists {digest:?}, which is no digest"))?;
-            let tag = entry["annotations"][NAME].as_str().map(tag_of);
-            listed.push((tag, digest));
-        }
+        let listed = layout_index(&index)?;
         Ok(Self {
             root: folder.to_owned(),
             listed,
@@ -93,29 +83,5 @@ impl Layout {
     fn data(&self, digest: &Digest) -> PathBuf {
         let folder = self.root.join("blobs").join(digest.algorithm().as_str());
         folder.join(digest.to_hex())
-    }
-}
-
-/// The tag of `v1`, `a/b:v1` and `registry.example.com:5000/a/b:v1@sha256:…`.
-fn tag_of(name: &str) -> String {
-    let name = name.split('@').next().unwrap_or_default();
-    let last = name.rsplit('/').next().unwrap_or_default();
-    last.rsplit(':').next().unwrap_or_default().to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::tag_of;
-
-    #[test]
-    fn tags_of_names() {
-        for name in [
-            "v1",
-            "a/b:v1",
-            "registry.example.com:5000/a/b:v1",
-            "b:v1@sha256:00",
-        ] {
-            assert_eq!(tag_of(name), "v1");
-        }
     }
 }

@@ -25,7 +25,7 @@ pub(super) enum Reader<'a> {
 impl Source {
     pub(super) async fn repositories(&self) -> anyhow::Result<Vec<String>> {
         match self {
-            Self::Registry(remote) => Ok(remote.catalog().await?),
+            Self::Registry(remote) => Ok(remote.repositories().await?),
             Self::Tree(tree) => tree.repositories().await,
             Self::Layout(_) => bail!("an OCI layout is one repository, without a name"),
         }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, bail};
 use bytes::{Bytes, BytesMut};
-use lazuli_outbound::distribution::Manifest;
+use lazuli_outbound::distribution::{Manifest, stored};
 use lazuli_wire::oci::{Digest, ManifestLimits, Reference, RepositoryName};
 
 use super::source::parse;
@@ -156,8 +156,7 @@ impl Tree {
                 let Some(text) = read(&link, 1000)? else {
                     return Ok(None);
                 };
-                let text = String::from_utf8_lossy(&text);
-                Digest::parse(text.trim())
+                stored::link(&text)
                     .with_context(|| format!("{} holds no digest", link.display()))?
             }
         };
