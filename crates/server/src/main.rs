@@ -67,6 +67,7 @@ async fn command(names: &[&str], matches: &ArgMatches, given: &Given) -> anyhow:
         ["admin", "rotate-keys"] => commands::admin::rotate_keys(matches, given).await,
         ["backup"] => commands::backup::run(matches, given).await,
         ["restore"] => commands::backup::restore(matches, given).await,
+        ["migrate"] => commands::migrate::run(matches, given).await,
         ["import-from"] => commands::import::run(matches, given).await,
         ["gc", "status"] => commands::gc::status(given).await,
         ["fsck"] => commands::fsck::run(matches, given).await,

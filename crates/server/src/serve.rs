@@ -24,7 +24,7 @@ use crate::data_folder::{DataFolder, Held, write_private};
 use crate::https::Certificate;
 use crate::logging::Logging;
 use crate::process::{Request, Signals, raise_file_limit};
-use crate::{collecting, master_key, notify, peer, scrubbing, wire_up};
+use crate::{collecting, commands, master_key, notify, peer, scrubbing, wire_up};
 
 /// How often a made certificate is looked at while the server runs.
 const CERTIFICATE_CHECK: Duration = Duration::from_hours(12);
@@ -104,6 +104,7 @@ impl Server {
         warn_of_plain_http(settings);
 
         let db = wire_up::open_database(settings, &folder)?;
+        commands::migrate::look(&db).await?;
         let (identity, first_start) =
             wire_up::open_identity(settings, &db, &clock, &master_key).await?;
         if let Some(first_start) = first_start {

@@ -80,6 +80,7 @@ pub(crate) async fn reset_password(matches: &ArgMatches, given: &Given) -> anyho
     let server = folder.check_running_server()?;
     let clock = wire_up::clock();
     let db = wire_up::open_database(&settings, &folder)?;
+    super::migrate::refuse_if_moving(&db).await?;
     let key = master_key::for_command(&settings, &folder)?;
     let identity = wire_up::open_identity_beside(&db, &clock, &key).await?;
     let admin = identity.registry_name(RegistryId::DEFAULT).await?;
@@ -133,6 +134,7 @@ pub(crate) async fn rotate_keys(matches: &ArgMatches, given: &Given) -> anyhow::
     let server = folder.check_running_server()?;
     let clock = wire_up::clock();
     let db = wire_up::open_database(&settings, &folder)?;
+    super::migrate::refuse_if_moving(&db).await?;
     let key = master_key::for_command(&settings, &folder)?;
     let identity = wire_up::open_identity_beside(&db, &clock, &key).await?;
     let (old, mut told) = if matches.get_flag("revoke-tokens") {

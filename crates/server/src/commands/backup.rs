@@ -290,7 +290,8 @@ fn report(copied: &Copied, what: &str) -> anyhow::Result<()> {
     )
 }
 
-fn line(progress: Progress) -> String {
+/// How far a copy is.
+pub(super) fn line(progress: Progress) -> String {
     match progress {
         Progress::Rows { table, done, all } => format!("{table}: {done} of {all} rows"),
         Progress::Blobs {

@@ -7,6 +7,7 @@ pub(crate) mod fsck;
 pub(crate) mod gc;
 pub(crate) mod healthcheck;
 pub(crate) mod import;
+pub(crate) mod migrate;
 pub(crate) mod scrub;
 mod ticker;
 
@@ -23,5 +24,6 @@ pub(crate) fn declared() -> Vec<Command> {
         backup::restore_command(),
         healthcheck::command(),
         import::command(),
+        migrate::command(),
     ]
 }
