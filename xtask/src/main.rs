@@ -33,8 +33,7 @@ The project's own commands.
     cargo xtask tidy                     the house rules: sizes, layers, words, links, licences, generated documents
     cargo xtask clients [NAME]...        real clients against the release binary; --list shows them,
                                          --binary PATH takes another one; --nodes: against three nodes behind nginx, as
-                                         deploy/compose starts them, one being killed every few seconds (--seed N,
-                                         --kill-every SECONDS)
+                                         deploy/compose starts them, one being killed every few seconds; --help tells more
     cargo xtask crash [--rounds N]...    kills the server under load and looks what is left; --help shows its flags
     cargo xtask deploy [--binary PATH]   what deploy/ holds, with the release binary or another one
     cargo xtask docs                     writes the generated documents
@@ -42,6 +41,22 @@ The project's own commands.
 
 `cargo xtask test` installs the Debian packages it needs when it runs as root, and says which ones are missing when it
 does not; Azurite comes from npm into target/xtask-cache. With CI=true a client that cannot run is a failure.";
+
+const CLIENTS_HELP: &str = "\
+Real clients against a real server; each is a suite of named cases, and installs what it needs.
+
+    cargo xtask clients                  all, against one server
+    cargo xtask clients docker oras      some of them; --list shows all
+    cargo xtask clients --nodes          against three nodes behind nginx, with PostgreSQL and a Ceph RGW: processes with
+                                         the settings and the nginx.conf of deploy/compose
+
+    --binary PATH           the server's program; otherwise the release build is made and taken
+    --seed N                with --nodes: which node is killed and when; it is printed, and repeats the decisions
+    --kill-every SECONDS    with --nodes: about how long after the kill before (4)
+
+A killed node comes back with an empty data folder. A command whose connection broke while a node was killed is run again, at
+most three times: each time is a line AGAIN, and counted. At the end `lazuli fsck --verify` reads everything. Logs and results are
+in target/xtask: clients.json, clients-nodes.json, logs/.";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -96,6 +111,10 @@ fn clients_command(args: &[String]) -> Result<bool> {
         match arg.as_str() {
             "--list" => {
                 list_clients();
+                return Ok(true);
+            }
+            "--help" | "-h" => {
+                println!("{CLIENTS_HELP}");
                 return Ok(true);
             }
             "--binary" => {
