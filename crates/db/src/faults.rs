@@ -23,7 +23,8 @@ pub enum Fault {
     Io,
     /// The transaction collides with another (PostgreSQL).
     Conflict,
-    /// The connection breaks; at a commit, after the server has done it (PostgreSQL).
+    /// The connection breaks; at a commit, after the server has done it. SQLite has no connection: there a statement finds
+    /// the database busy, and a commit is written whole before its flush says that it failed.
     ConnectionLost,
 }
 

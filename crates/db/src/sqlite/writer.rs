@@ -215,6 +215,10 @@ impl Writer<'_> {
             return Ok(());
         }
         let (failure, flush) = match self.faults.at(FaultPoint::Commit) {
+            Some(Fault::ConnectionLost) => match self.control.commit.raw_execute() {
+                Ok(_) => (injected(Fault::Io), true),
+                Err(e) => (error(&e), true),
+            },
             Some(fault) => (injected(fault), fault == Fault::Io),
             None => match self.control.commit.raw_execute() {
                 Ok(_) => {
