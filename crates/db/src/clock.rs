@@ -33,8 +33,13 @@ pub struct SystemClock {
 impl SystemClock {
     /// Reads the wall clock.
     pub fn new() -> Self {
+        Self::at(wall_us())
+    }
+
+    /// Begins at this time, in microseconds since the Unix epoch, instead of the wall clock's.
+    pub fn at(now_us: i64) -> Self {
         Self {
-            wall_us: wall_us(),
+            wall_us: now_us,
             start: since_boot(),
         }
     }

@@ -200,6 +200,17 @@ impl Db {
             .unwrap_or_else(|_| Err(Error::Closed.into()))
     }
 
+    /// The time of the database's server, in microseconds since the Unix epoch: what several nodes can agree on whose own
+    /// clocks differ. `None` for the embedded database, which has none.
+    pub async fn server_time_us(&self) -> Result<Option<i64>> {
+        if matches!(self.0.backend, Backend::Sqlite(_)) {
+            return Ok(None);
+        }
+        let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
+        self.read(move |tx| tx.query_one(sql, &[], |row| row.get_i64(0)))
+            .await
+    }
+
     /// What the database has done and is doing.
     pub fn stats(&self) -> Stats {
         self.0

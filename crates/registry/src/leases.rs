@@ -2,7 +2,9 @@
 //!
 //! Expiry goes by each node's wall clock, so two nodes may for a moment both believe that they hold a lease. That is
 //! why every transaction done under a lease checks its fence ([`Guard::check`]): the database serializes the check with
-//! a takeover, so the former holder's transaction either comes before it or fails.
+//! a takeover, so the former holder's transaction either comes before it or fails. For the same reason a lease that ends later
+//! than any holder's could by our clock is taken too: its holder's clock was ahead, or ours was set back, and the work would
+//! wait until then.
 //!
 //! Lease rows are written relaxed: after a power failure an acquisition may be forgotten, but not the one that some
 //! other transaction checked, because that came later in the same log.
@@ -14,6 +16,9 @@ use std::time::Duration;
 
 use lazuli_db::clock::Clock;
 use lazuli_db::{Db, Error, Tx};
+
+/// How far the clock of a lease's holder may be ahead of ours.
+const AHEAD: Duration = Duration::from_hours(1);
 
 /// Why work under a lease was not done.
 #[derive(Debug, thiserror::Error)]
@@ -36,8 +41,8 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Takes the lease if it is free or has expired; `None` while somebody holds it. `holder` must differ between
-    /// processes. The fence is greater than that of every holder before.
+    /// Takes the lease if it is free, has expired, or ends more than an hour later than this one would; `None` while somebody
+    /// holds it. `holder` must differ between processes. The fence is greater than that of every holder before.
     pub async fn acquire(
         db: &Db,
         clock: &Arc<dyn Clock>,
@@ -46,11 +51,11 @@ impl Lease {
         ttl: Duration,
     ) -> Result<Option<Self>, Error> {
         let now = clock.now_us();
-        let expires_at = after(now, ttl);
+        let (expires_at, latest) = (after(now, ttl), after(now, ttl + AHEAD));
         let (name, holder): (Arc<str>, Arc<str>) = (name.into(), holder.into());
         let key = (Arc::clone(&name), Arc::clone(&holder));
         let fence = db
-            .write_relaxed(move |tx| sql::acquire(tx, &key.0, &key.1, now, expires_at))
+            .write_relaxed(move |tx| sql::acquire(tx, &key.0, &key.1, now, expires_at, latest))
             .await?;
         Ok(fence.map(|fence| Self {
             db: db.clone(),

@@ -17,6 +17,7 @@ mod process;
 mod scrubbing;
 mod serve;
 mod storage;
+mod time;
 mod wire_up;
 
 use std::io::Write as _;

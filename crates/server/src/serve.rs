@@ -105,6 +105,7 @@ impl Server {
 
         let db = wire_up::open_database(settings, &folder)?;
         commands::migrate::look(&db).await?;
+        let clock = wire_up::clock_of(&db).await?;
         let (identity, first_start) =
             wire_up::open_identity(settings, &db, &clock, &master_key).await?;
         if let Some(first_start) = first_start {

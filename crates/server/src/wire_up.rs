@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use lazuli_api::{
     Api, ApiOptions, Cors, Exposition, HostedRegistry, Limits, Quota, Quotas, Rate, ResolverOptions,
 };
-use lazuli_db::clock::{Clock, SystemClock};
+use lazuli_db::clock::Clock;
 use lazuli_db::{Db, PostgresOptions, SqliteOptions, params};
 use lazuli_identity::{FirstStart, Identity, IdentityOptions, KeyError, RegistryId};
 use lazuli_registry::retention::Retention;
@@ -17,14 +17,10 @@ use lazuli_wire::oci::{Algorithm, Digest, ManifestLimits};
 use crate::config::{DatabaseUrl, QuotaTier, Settings};
 use crate::data_folder::DataFolder;
 use crate::storage;
+pub(crate) use crate::time::{clock, clock_of};
 
 /// Tags that one push of a manifest may set.
 const TAGS_PER_PUSH: usize = 100;
-
-/// The clock of the process.
-pub(crate) fn clock() -> Arc<dyn Clock> {
-    Arc::new(SystemClock::new())
-}
 
 /// Seconds since the Unix epoch.
 pub(crate) fn unix_seconds(clock: &dyn Clock) -> u64 {

@@ -6,6 +6,8 @@ use lazuli_wire::oci::{Digest, RepositoryName, UploadId};
 use super::trust::Trust;
 
 pub(crate) const TRUST: &str = "gc.trust";
+/// The name of the row with the time that was noted last.
+const NOTED_TIME: &str = "gc.noted_time";
 
 /// A link that is due to be looked at.
 #[derive(Debug, Clone)]
@@ -265,6 +267,24 @@ pub(super) fn set_trust(tx: &mut Tx<'_>, trust: &Trust) -> Result<(), Error> {
     tx.execute(
         "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         &[TRUST.into(), (&text).into()],
+    )
+    .map(drop)
+}
+
+/// The time noted last, in microseconds since the epoch.
+pub(super) fn noted_time(tx: &mut Tx<'_>) -> Result<Option<i64>, Error> {
+    let text = tx.query_one(
+        "SELECT value FROM settings WHERE name = ?1",
+        &[NOTED_TIME.into()],
+        |row| row.get_string(0),
+    )?;
+    Ok(text.and_then(|text| text.parse().ok()))
+}
+
+pub(super) fn note_time(tx: &mut Tx<'_>, now: i64) -> Result<(), Error> {
+    tx.execute(
+        "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        &[NOTED_TIME.into(), now.to_string().as_str().into()],
     )
     .map(drop)
 }

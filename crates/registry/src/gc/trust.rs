@@ -6,10 +6,17 @@
 //! every lease that may have been lost would have ended. The row also carries that time over to processes that start
 //! meanwhile.
 //!
+//! A clock that was set while no process looked would end leases early, too. So the time is noted now and then, and when the
+//! next process finds that it went back, or on by more than a part of a lease, it waits as well. (While a process runs its
+//! time does not follow the wall clock.)
+//!
 //! On PostgreSQL leases are durable: its server may crash, or a standby take its place, while a node is at work.
 
 use super::{micros, sql};
 use crate::{Registry, Result};
+
+/// A shorter absence of the server is never taken for a clock that was set, in microseconds.
+const SHORT_ABSENCE: i64 = 60_000_000;
 
 /// What the row says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,30 +74,45 @@ impl Trust {
 pub(super) struct Known {
     boot: Option<String>,
     pub(super) quiet_until: i64,
+    /// When the time was last noted.
+    noted_at: i64,
 }
 
 /// Looks whether the machine of the database was started anew since this was last asked.
 pub(super) async fn refresh(registry: &Registry, known: &mut Known) -> Result<()> {
     let boot = boot(registry);
-    if known.boot.as_ref() == Some(&boot) {
+    let (now, lease) = (registry.now(), micros(registry.inner.options.lease));
+    let is_start = known.boot.is_none();
+    if known.boot.as_ref() == Some(&boot) && now - known.noted_at < lease / 8 {
         return Ok(());
     }
-    let (now, lease) = (registry.now(), micros(registry.inner.options.lease));
     let tx_boot = boot.clone();
     let trust = registry
         .inner
         .db
         .write(move |tx| {
-            let trust = Trust::next(sql::trust(tx)?, &tx_boot, now, lease);
+            let mut trust = Trust::next(sql::trust(tx)?, &tx_boot, now, lease);
+            let noted = sql::noted_time(tx)?;
+            if is_start && noted.is_some_and(|noted| may_have_been_set(noted, now, lease)) {
+                trust.quiet_until = now.saturating_add(lease);
+            }
             sql::set_trust(tx, &trust)?;
+            sql::note_time(tx, now)?;
             Ok::<_, lazuli_db::Error>(trust)
         })
         .await?;
     *known = Known {
         boot: Some(boot),
         quiet_until: trust.quiet_until,
+        noted_at: now,
     };
     Ok(())
+}
+
+/// Whether the clock may have been set since the time was noted, so that leases would end too early.
+fn may_have_been_set(noted: i64, now: i64, lease: i64) -> bool {
+    let most = (lease / 4).max(SHORT_ABSENCE);
+    now < noted || now - noted > most
 }
 
 /// Names the start of the machine that the database is on; empty if it cannot be told.
@@ -116,7 +138,8 @@ pub(crate) fn keep_quiet(
 
 /// Everything is on the disk.
 pub(super) async fn end(registry: &Registry) -> Result<()> {
-    let clean = |tx: &mut lazuli_db::Tx<'_>| {
+    let now = registry.now();
+    let clean = move |tx: &mut lazuli_db::Tx<'_>| {
         let Some(trust) = sql::trust(tx)? else {
             return Ok(());
         };
@@ -124,7 +147,8 @@ pub(super) async fn end(registry: &Registry) -> Result<()> {
             is_clean: true,
             ..trust
         };
-        sql::set_trust(tx, &clean)
+        sql::set_trust(tx, &clean)?;
+        sql::note_time(tx, now)
     };
     Ok(registry.inner.db.write(clean).await?)
 }
@@ -159,6 +183,18 @@ mod tests {
     fn a_wait_under_way_goes_on_after_a_restart_but_never_longer_than_a_lease() {
         assert_eq!(quiet_until(Some(before("b", false)), "b", 450), 500);
         assert_eq!(quiet_until(Some(before("b", false)), "b", 10), 110);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_is_told_from_a_restart() {
+        const DAY: i64 = 86_400_000_000;
+        let minute = 60_000_000;
+        assert!(!may_have_been_set(DAY, DAY, DAY));
+        assert!(!may_have_been_set(DAY, DAY + DAY / 4, DAY));
+        assert!(may_have_been_set(DAY, DAY + DAY / 4 + 1, DAY));
+        assert!(may_have_been_set(DAY, DAY - 1, DAY));
+        assert!(!may_have_been_set(DAY, DAY + minute, 2_000_000));
+        assert!(may_have_been_set(DAY, DAY + minute + 1, 2_000_000));
     }
 
     #[test]

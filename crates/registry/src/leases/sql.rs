@@ -2,23 +2,26 @@
 
 use lazuli_db::{Error, Tx, Value};
 
-/// Takes a free or expired lease and returns its new fence.
+/// Takes a lease that is free, expired, or ends after `latest`, and returns its new fence.
 pub(super) fn acquire(
     tx: &mut Tx<'_>,
     name: &str,
     holder: &str,
     now: i64,
     expires_at: i64,
+    latest: i64,
 ) -> Result<Option<i64>, Error> {
     tx.query_one(
         "INSERT INTO leases (name, holder, fence, expires_at) VALUES (?1, ?2, 1, ?4) \
          ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, fence = leases.fence + 1, \
-         expires_at = excluded.expires_at WHERE leases.expires_at <= ?3 RETURNING fence",
+         expires_at = excluded.expires_at WHERE leases.expires_at <= ?3 \
+         OR leases.expires_at > ?5 RETURNING fence",
         &[
             Value::Text(name),
             Value::Text(holder),
             Value::I64(now),
             Value::I64(expires_at),
+            Value::I64(latest),
         ],
         |row| row.get_i64(0),
     )

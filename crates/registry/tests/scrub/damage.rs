@@ -173,7 +173,7 @@ async fn a_copy_is_not_taken_from_under_garbage_collection(f: Fixture) {
     f.store.remove(&place).await.unwrap();
     let copy = file(&f, 8, &layer, &layer_bytes()).await;
     let clock = f.clock.clone() as std::sync::Arc<dyn lazuli_db::clock::Clock>;
-    let collecting = lazuli_registry::leases::Lease::acquire(&f.db, &clock, "gc", "x", 10 * DAY);
+    let collecting = lazuli_registry::leases::Lease::acquire(&f.db, &clock, "gc", "x", HOUR);
     let collecting = collecting.await.unwrap().unwrap();
     let scrub = scrub(&f.registry).await;
     let found = whole_pass(&f, &scrub).await;

@@ -64,11 +64,9 @@ pub(crate) async fn run(matches: &ArgMatches, given: &Given) -> anyhow::Result<(
     if !options.repair {
         folder.check_running_server()?;
     }
-    let (clock, key) = (
-        wire_up::clock(),
-        master_key::for_command(&settings, &folder)?,
-    );
+    let key = master_key::for_command(&settings, &folder)?;
     let db = wire_up::open_database(&settings, &folder)?;
+    let clock = wire_up::clock_of(&db).await?;
     let registry = wire_up::open_registry(&settings, folder.path(), &db, &clock, &key).await?;
     let mut on_finding = |finding: &Finding, outcome: Outcome| {
         let _ = writeln!(std::io::stdout(), "{}", describe_finding(finding, outcome));

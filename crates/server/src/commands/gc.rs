@@ -74,11 +74,9 @@ impl Opened {
         let settings = Configuration::load(given)?.settings;
         let folder = DataFolder::existing(&settings.general.data_dir)?;
         folder.check_running_server()?;
-        let (clock, key) = (
-            wire_up::clock(),
-            master_key::for_command(&settings, &folder)?,
-        );
+        let key = master_key::for_command(&settings, &folder)?;
         let db = wire_up::open_database(&settings, &folder)?;
+        let clock = wire_up::clock_of(&db).await?;
         let registry = wire_up::open_registry(&settings, folder.path(), &db, &clock, &key).await?;
         Ok(Self {
             folder,
