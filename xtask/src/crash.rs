@@ -6,15 +6,17 @@
 use anyhow::Result;
 
 use crate::report::Results;
-use crate::{test, workspace};
+use crate::{packages, test, workspace};
 
 /// Seconds after which even a long soak is taken to hang.
 const SOAK_SECONDS: u64 = 6 * 3600;
 /// The same for the part of the test command.
 const PART_SECONDS: u64 = 600;
 /// The parts of the test command: few rounds, and short ones.
-const SHORT: [&[&str]; 2] = [
+const SHORT: [&[&str]; 4] = [
     &["--rounds", "8", "--longest", "0.8"],
+    &["--kill", "power", "--rounds", "6", "--longest", "0.8"],
+    &["--clock", "set", "--rounds", "6", "--longest", "0.8"],
     &[
         "--nodes",
         "3",
@@ -49,6 +51,10 @@ pub(crate) fn run(args: &[String]) -> bool {
 /// Short runs, as a part of the test command.
 pub(crate) fn part(results: &mut Results) {
     let is_built = test::has_release(results);
+    // The program says aloud what it could not run for want of it.
+    if let Err(error) = packages::install(&["faketime", "iptables"]) {
+        println!("  {error:#}");
+    }
     for args in SHORT {
         results.case_if_possible("crash", &args.join(" "), || {
             anyhow::ensure!(is_built, "there is no release binary");

@@ -7,6 +7,7 @@
     reason = "tests wait in real time for real processes, and look at real files"
 )]
 
+pub mod cable;
 pub mod crash;
 mod engine;
 pub mod http;

@@ -5,6 +5,7 @@
 mod dependencies;
 mod layers;
 mod links;
+mod proofs;
 mod sizes;
 mod words;
 
@@ -20,6 +21,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("crates use lower levels only", layers::check),
     ("no forbidden words", words::check),
     ("documentation links lead somewhere", links::check),
+    ("tests that prove durability exist", proofs::check),
     ("licences are allowed", dependencies::licences),
     ("no banned crates", dependencies::bans),
     ("every crate in one version", dependencies::duplicates),

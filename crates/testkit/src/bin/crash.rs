@@ -11,11 +11,11 @@ use lazuli_testkit::crash::damage::Damage;
 use lazuli_testkit::crash::group::engines::{DatabaseKind, StorageKind};
 use lazuli_testkit::crash::group::fault::Kind;
 use lazuli_testkit::crash::group::{self, Plant};
-use lazuli_testkit::crash::{Options, Report, run};
+use lazuli_testkit::crash::{Options, Report, clock, power, run};
 
 const USAGE: &str = "\
 usage: crash --binary PATH [--rounds N] [--seed N] [--longest SECONDS] [--folder PATH] [--damage KIND]
-             [--nodes N] [--database KIND] [--storage KIND] [--faults KIND,...] [--plant KIND]
+             [--kill KIND] [--clock KIND] [--nodes N] [--database KIND] [--storage KIND] [--faults KIND,...] [--plant KIND]
 
 Kills a server at random moments under load, restarts it, and compares what it serves with what it acknowledged.
 
@@ -26,6 +26,9 @@ Kills a server at random moments under load, restarts it, and compares what it s
   --folder PATH      where the data goes, in a new folder `data`; it is kept. Otherwise it is kept if the test fails
   --damage KIND      after the last kill does damage that the check has to find: remove-blob, cut-blob, flip-bit,
                      old-database, remove-uploads
+  --kill KIND        process (default: SIGKILL), or power: the disk forgets as well what was not flushed (needs root)
+  --clock KIND       right (default), or set: to other hours, days and years, under load and before each start (needs
+                     Debian's package libfaketime)
 
 A group, on private engines; then other things happen too, and clients are spread over the nodes:
 
@@ -33,7 +36,7 @@ A group, on private engines; then other things happen too, and clients are sprea
   --database KIND    sqlite (default), or postgres: a server with a synchronous standby
   --storage KIND     disk (default), s3: a Ceph RGW, or azure: an Azurite
   --faults KIND,...  only these: kill-node, kill-two, kill-all, kill-database, fail-over, kill-store,
-                     database-network, store-network, sleep
+                     database-network, store-network, sleep, clock (needs libfaketime)
   --plant KIND       breaks a promise, which the check has to find: stale-nodes, lost-fail-over, remove-object
 
 Exit code 3: an engine is missing, and nothing was run.";
@@ -100,6 +103,8 @@ fn parse() -> Result<(group::Options, Option<tempfile::TempDir>)> {
                 let seconds = value.parse().context("--longest")?;
                 options.longest = Duration::try_from_secs_f64(seconds)?;
             }
+            "--kill" => options.loses_power = one_of(&name, &value, "process", "power")?,
+            "--clock" => options.sets_clock = one_of(&name, &value, "right", "set")?,
             "--folder" => options.folder = value.into(),
             "--damage" => {
                 options.damage = Some(Damage::parse(&value).context("no such damage")?);
@@ -120,9 +125,40 @@ fn parse() -> Result<(group::Options, Option<tempfile::TempDir>)> {
     Ok((group, Some(temporary)))
 }
 
+/// Whether the value is the second of the two that there are.
+fn one_of(name: &str, value: &str, first: &str, second: &str) -> Result<bool> {
+    match value {
+        value if value == second => Ok(true),
+        value if value == first => Ok(false),
+        _ => bail!("{name}: {first} or {second}, not {value}"),
+    }
+}
+
+/// Runs it again where it may mount. `None`: it is there already, or need not be.
+fn elsewhere(options: &Options) -> Option<Result<bool>> {
+    let why = if options.sets_clock && clock::library().is_none() {
+        "libfaketime is not installed".to_owned()
+    } else if options.loses_power && !power::is_inside() {
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        match power::inside(&arguments) {
+            Ok(status) if status.success() => return Some(Ok(true)),
+            Ok(status) if status.code() == Some(NOT_RUN.into()) => return Some(Ok(false)),
+            Ok(status) => return Some(Err(anyhow::anyhow!("see above: {status}"))),
+            Err(why) => why,
+        }
+    } else {
+        return None;
+    };
+    println!("NOT RUN: {why}");
+    Some(Ok(false))
+}
+
 /// Whether it was run.
 fn crash((group, temporary): (group::Options, Option<tempfile::TempDir>)) -> Result<bool> {
     let options = &group.crash;
+    if let Some(outcome) = elsewhere(options) {
+        return outcome;
+    }
     let folder = options.folder.clone();
     println!(
         "seed {}, {} rounds, data in {}",

@@ -25,6 +25,8 @@ pub struct Shared {
     pub addresses: Vec<SocketAddr>,
     /// Whether clients live through faults, as behind a load balancer: they try again, on another node.
     pub is_group: bool,
+    /// Whether what a server forgets of its sessions is no fault: the machine lost power, or its clock was set.
+    pub may_forget_sessions: bool,
     /// The clients' `Authorization`.
     pub authorization: String,
     /// What was acknowledged.
@@ -53,6 +55,7 @@ impl Shared {
         Self {
             addresses,
             is_group: false,
+            may_forget_sessions: false,
             authorization,
             ledger,
             is_killed: AtomicBool::new(false),

@@ -4,10 +4,12 @@
 //! - [`load`]: what the clients do; [`sessions`]: upload sessions, which are taken up again after a restart.
 //! - [`ledger`]: what was sent and acknowledged; [`history`]: what may therefore be read.
 //! - [`group`]: the same of several nodes, on engines that die too.
+//! - [`power`]: the machine under it loses power; [`clock`]: its clock is set.
 //! - [`check`]: the comparison; [`folder`]: the data folder without a server; [`damage`]: proof that faults are found.
 
 pub mod check;
 pub mod client;
+pub mod clock;
 pub mod damage;
 pub mod folder;
 pub mod group;
@@ -15,22 +17,27 @@ pub mod history;
 pub mod images;
 pub mod ledger;
 pub mod load;
+mod options;
+pub mod power;
 mod pushes;
 pub mod random;
 mod reads;
 pub mod sessions;
 
-use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+
+pub use options::{Options, Report};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 
 use crate::server::{PASSWORD, Server, basic};
 use client::{Client, Shared, Tally};
+use clock::SetClock;
 use damage::Damage;
 use ledger::Ledger;
 use load::CLIENTS;
+use power::Disk;
 use random::Random;
 use sessions::Session;
 
@@ -43,89 +50,38 @@ const COLLECTED: Duration = Duration::from_secs(90);
 /// Each so many rounds everything is read, and `lazuli fsck` runs.
 const THOROUGH: u64 = 5;
 
-/// What to run.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The server's program.
-    pub binary: PathBuf,
-    /// Where its data goes; the folder `data` in it must be new.
-    pub folder: PathBuf,
-    /// How many kills.
-    pub rounds: u64,
-    /// What decides everything but timing.
-    pub seed: u64,
-    /// The longest load before a kill.
-    pub longest: Duration,
-    /// Damage to be done after the last kill.
-    pub damage: Option<Damage>,
-}
-
-impl Options {
-    /// The defaults.
-    pub fn new(binary: PathBuf, folder: PathBuf, seed: u64) -> Self {
-        Self {
-            binary,
-            folder,
-            rounds: 200,
-            seed,
-            longest: Duration::from_secs(2),
-            damage: None,
-        }
-    }
-}
-
-/// What a clean run did.
-#[derive(Debug)]
-pub struct Report {
-    /// What happened, and how often.
-    pub counts: std::collections::BTreeMap<&'static str, u64>,
-    /// The longest time from a start to readiness.
-    pub slowest_start: Duration,
-    /// What `lazuli fsck` said at the end.
-    pub fsck: String,
-}
-
-impl Report {
-    /// How many changes were acknowledged.
-    pub fn acknowledged(&self) -> u64 {
-        const KINDS: [&str; 8] = [
-            "blobs",
-            "mounts",
-            "manifests",
-            "deleted tags",
-            "deleted manifests",
-            "deleted blobs",
-            "chunks",
-            "cancelled sessions",
-        ];
-        KINDS.iter().filter_map(|kind| self.counts.get(kind)).sum()
-    }
-}
-
 /// Runs the test.
 ///
 /// # Errors
 /// Everything that should not be as it was found. The folder stays as it is.
 pub fn run(options: &Options, progress: &mut dyn FnMut(&str)) -> Result<Report> {
-    let server = Server::new(
-        &options.binary,
-        &options.folder,
-        &[
-            ("LAZULI_LEASES_DURATION", "2s"),
-            ("LAZULI_GC_INTERVAL", "1s"),
-            ("LAZULI_STORAGE_INLINE_BLOB_MAX", "4096"),
-            ("LAZULI_LOG_ACCESS", "false"),
-        ],
-    );
-    let shared = Shared::new(
+    let power = options.loses_power.then(|| Disk::make(&options.folder));
+    let clock = options
+        .sets_clock
+        .then(|| SetClock::new(&options.folder.join("clock")));
+    let (power, clock) = (power.transpose()?, clock.transpose()?);
+    let mut environment = vec![
+        ("LAZULI_LEASES_DURATION", "2s"),
+        ("LAZULI_GC_INTERVAL", "1s"),
+        ("LAZULI_STORAGE_INLINE_BLOB_MAX", "4096"),
+        ("LAZULI_LOG_ACCESS", "false"),
+    ];
+    let further = clock.iter().flat_map(SetClock::environment);
+    let further: Vec<_> = further.chain(options.environment.clone()).collect();
+    environment.extend(further.iter().map(|(name, value)| (*name, value.as_str())));
+    let server = Server::new(&options.binary, &options.folder, &environment);
+    let mut shared = Shared::new(
         vec![server.http()],
         basic("lazuli", PASSWORD),
         Ledger::new(LEASE),
     );
+    shared.may_forget_sessions = options.loses_power || options.sets_clock;
     let mut run = Run {
         options,
         server,
         shared,
+        power,
+        clock,
         sessions: (0..CLIENTS).map(|_| Vec::new()).collect(),
         slowest_start: Duration::ZERO,
     };
@@ -165,6 +121,8 @@ struct Run<'a> {
     options: &'a Options,
     server: Server,
     shared: Shared,
+    power: Option<Disk>,
+    clock: Option<SetClock>,
     /// Of each client.
     sessions: Vec<Vec<Session>>,
     slowest_start: Duration,
@@ -182,7 +140,7 @@ impl Run<'_> {
             // There has to be something to damage.
             load = self.options.longest;
         }
-        self.load_and_kill(round, load)?;
+        self.load_and_kill(round, load, &mut random)?;
         let is_last = round + 1 == self.options.rounds;
         let before = self.options.folder.join("before");
         if let Some(damage) = self.options.damage.filter(|_| is_last) {
@@ -217,8 +175,8 @@ impl Run<'_> {
     }
 
     /// Lets the clients work for a while, and kills the server under them.
-    fn load_and_kill(&mut self, round: u64, load: Duration) -> Result<()> {
-        let (shared, seed) = (&self.shared, self.options.seed);
+    fn load_and_kill(&mut self, round: u64, load: Duration, random: &mut Random) -> Result<()> {
+        let (shared, seed, clock) = (&self.shared, self.options.seed, &self.clock);
         let (server, before) = (&mut self.server, std::mem::take(&mut self.sessions));
         self.sessions = std::thread::scope(|scope| {
             let clients: Vec<_> = (0..)
@@ -232,7 +190,11 @@ impl Run<'_> {
                     })
                 })
                 .collect();
-            std::thread::sleep(load);
+            std::thread::sleep(load / 2);
+            if let Some(clock) = clock {
+                clock.set(random)?;
+            }
+            std::thread::sleep(load / 2);
             if !server.is_running() {
                 shared.violation(format!("the server ended by itself\n{}", server.log_tail()));
             }
@@ -245,6 +207,14 @@ impl Run<'_> {
             });
             joined.collect::<Result<Vec<_>>>()
         })?;
+        if let Some(disk) = &mut self.power {
+            disk.lose_power(random)?;
+            self.shared.count("power failures");
+        }
+        if let Some(clock) = &self.clock {
+            clock.set(random)?;
+        }
+        self.shared.forgets.fetch_add(2, Ordering::SeqCst);
         Ok(())
     }
 
@@ -329,6 +299,11 @@ impl Run<'_> {
     fn end(&mut self) -> Result<String> {
         let round = self.options.rounds;
         self.take_up_sessions(round, true)?;
+        if let Some(clock) = &self.clock {
+            // Later than any lease that was given while the clock was ahead.
+            clock.set_to(clock::LAST)?;
+            self.start()?;
+        }
         self.check(round, true)?;
         let needed = folder::needed_blobs(&self.shared.ledger, INLINE_MAX).len();
         let (blobs, uploads) = (

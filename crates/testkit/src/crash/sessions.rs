@@ -221,7 +221,12 @@ impl Client<'_> {
         };
         let effects = vec![Effect::Blob(digest, true)];
         // Whether it may be refused so is known afterwards: the database may crash meanwhile.
-        let refused = &[404, 409, 416];
+        let lost_bytes = self.shared.may_forget_sessions && before.is_doubtful;
+        let refused: &[u16] = if lost_bytes {
+            &[400, 404, 409, 416]
+        } else {
+            &[404, 409, 416]
+        };
         let response = self.change("blobs", &repository, effects, request, (201, refused))?;
         let forgets = self.shared.forgets.load(Ordering::SeqCst);
         let is_to_be_asked = self.is_to_be_asked(place, response.status);
@@ -229,6 +234,7 @@ impl Client<'_> {
             404 if before.may_be_over(forgets) => {
                 self.shared.count("closing requests to be repeated in full");
             }
+            400 if lost_bytes => self.shared.count("sessions whose bytes were lost"),
             status if refused.contains(&status) && !is_to_be_asked => {
                 self.unexpected(request, status, &response);
             }
@@ -295,9 +301,12 @@ impl Client<'_> {
             };
         }
         session.is_uncertain |= session.pending != Pending::Nothing;
+        // Its row may be there without its bytes: then it turns out to be over when it goes on.
+        session.is_doubtful |= self.shared.may_forget_sessions;
         let before = session.clone();
         let may_be_over = matches!(before.pending, Pending::Finish | Pending::Cancel)
-            || self.shared.is_group && before.may_be_over(forgets);
+            || self.shared.is_group && before.may_be_over(forgets)
+            || self.shared.may_forget_sessions;
         let found = offset(&response).filter(|_| response.status == 204);
         match found {
             Some(offset) if session.is_found_at(offset, forgets) => {

@@ -8,6 +8,7 @@ use anyhow::{Result, anyhow};
 
 use super::Group;
 use super::engines::{DatabaseKind, StorageKind};
+use crate::crash::clock;
 use crate::crash::random::Random;
 use crate::proxy::{self, Proxy};
 
@@ -32,11 +33,13 @@ pub enum Kind {
     StoreNetwork,
     /// SIGSTOP of a node, and SIGCONT.
     Sleep,
+    /// The clock of a node is set to another time, and back.
+    Clock,
 }
 
 impl Kind {
     /// Every kind, by its name on the command line, and how often it is drawn.
-    pub const ALL: [(&str, u64, Self); 9] = [
+    pub const ALL: [(&str, u64, Self); 10] = [
         ("kill-node", 14, Self::KillNode),
         ("kill-two", 8, Self::KillTwo),
         ("kill-all", 8, Self::KillAll),
@@ -46,6 +49,7 @@ impl Kind {
         ("database-network", 14, Self::DatabaseNetwork),
         ("store-network", 14, Self::StoreNetwork),
         ("sleep", 12, Self::Sleep),
+        ("clock", 8, Self::Clock),
     ];
 
     /// The kind of that name.
@@ -57,6 +61,7 @@ impl Kind {
     fn is_possible(self, nodes: usize, database: DatabaseKind, storage: StorageKind) -> bool {
         match self {
             Self::KillNode | Self::Sleep => true,
+            Self::Clock => clock::library().is_some(),
             Self::KillTwo => nodes > 2,
             Self::KillAll => nodes > 1,
             Self::KillDatabase | Self::FailOver | Self::DatabaseNetwork => {
@@ -95,6 +100,8 @@ pub struct Fault {
     network: proxy::Fault,
     /// How often, if it is a fault that strikes.
     strikes: u32,
+    /// What clocks are set to.
+    time: &'static str,
 }
 
 impl Fault {
@@ -133,6 +140,7 @@ impl Fault {
             holds: Duration::from_millis(holds),
             network: Kind::network(kind == Kind::DatabaseNetwork, random),
             strikes: random.between(1, 12) as u32,
+            time: clock::time(random),
         }
     }
 
@@ -143,6 +151,7 @@ impl Fault {
                 "503 ".to_owned()
             }
             (Kind::DatabaseNetwork | Kind::StoreNetwork, fault) => format!("{fault:?} "),
+            (Kind::Clock, _) => format!("{} ", self.time),
             _ => String::new(),
         };
         let Self { kind, nodes, .. } = self;
@@ -161,6 +170,14 @@ impl Fault {
             Kind::FailOver => group.engines.fail_over(self.holds, forgets),
             Kind::KillStore => group.engines.kill_store(self.holds),
             Kind::DatabaseNetwork | Kind::StoreNetwork => self.break_network(group),
+            Kind::Clock => {
+                let clocks = self.nodes.iter().map(|node| &group.clocks[*node]);
+                clocks
+                    .clone()
+                    .try_for_each(|clock| clock.set_to(self.time))?;
+                std::thread::sleep(self.holds);
+                clocks.clone().try_for_each(|clock| clock.set_to("+0"))?;
+            }
             Kind::Sleep => {
                 let pids: Vec<u32> = self
                     .nodes

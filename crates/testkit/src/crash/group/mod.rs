@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, ensure};
 
 use super::client::{Client, Shared};
+use super::clock::{self, SetClock};
 use super::ledger::Ledger;
 use super::load::CLIENTS;
 use super::random::Random;
@@ -114,6 +115,8 @@ pub struct Group<'a> {
     options: &'a Options,
     engines: Engines,
     nodes: Vec<Server>,
+    /// Of each node, where clocks can be set.
+    clocks: Vec<SetClock>,
     shared: Arc<Shared>,
     /// Of each client.
     sessions: Vec<Vec<Session>>,
@@ -123,7 +126,7 @@ pub struct Group<'a> {
 
 impl<'a> Group<'a> {
     fn new(options: &'a Options, engines: Engines) -> Result<Self> {
-        let mut nodes = Vec::new();
+        let (mut nodes, mut clocks) = (Vec::new(), Vec::new());
         for number in 0..options.nodes {
             let mut settings = engines.settings(number);
             let lease = format!("{}s", LEASE.as_secs());
@@ -136,6 +139,11 @@ impl<'a> Group<'a> {
             if options.plant == Some(Plant::StaleNodes) {
                 settings.push(("LAZULI_CLUSTER_STALENESS", "20s".to_owned()));
             }
+            if clock::library().is_some() {
+                let clock = SetClock::new(&options.crash.folder.join(format!("clock{number}")))?;
+                settings.extend(clock.environment());
+                clocks.push(clock);
+            }
             let folder = options.crash.folder.join(format!("node{number}"));
             nodes.push(engines::node(options, &settings, &folder)?);
         }
@@ -147,6 +155,7 @@ impl<'a> Group<'a> {
             options,
             engines,
             nodes,
+            clocks,
             shared: Arc::new(shared),
             sessions: (0..CLIENTS).map(|_| Vec::new()).collect(),
             slowest_start: Duration::ZERO,
