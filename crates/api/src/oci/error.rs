@@ -107,9 +107,15 @@ impl Task<'_> {
             }
             Error::Moving { is_over } => {
                 let (after, text) = if *is_over {
-                    (60, "the registry has been moved to another place; this one takes no writes")
+                    (
+                        60,
+                        "the registry has been moved to another place; this one takes no writes",
+                    )
                 } else {
-                    (5, "the registry is being moved to another place; writes go on in a moment")
+                    (
+                        5,
+                        "the registry is being moved to another place; writes go on in a moment",
+                    )
                 };
                 return Refusal::unavailable(after, text);
             }
