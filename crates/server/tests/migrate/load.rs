@@ -68,10 +68,10 @@ fn check(shared: &Shared, seed: u64) {
 }
 
 /// Begins a run, and waits until it is at work: not before the lease of one that was killed has ended.
-fn begin(old: &Server, place: &Place) -> (Child, PathBuf) {
+fn begin(old: &Server, place: &Place, more: &[&str]) -> (Child, PathBuf) {
     let told = old.data().join("migrate.out");
     let out = std::fs::File::create(&told).unwrap();
-    let mut command = migrate(old, place, &[]);
+    let mut command = migrate(old, place, more);
     command.envs(ENVIRONMENT);
     command.stderr(out.try_clone().unwrap()).stdout(out);
     let mut run = command.spawn().unwrap();
@@ -94,16 +94,21 @@ fn a_move_under_load(place: &Place, seed: u64) {
     let mut random = Random::new(seed, &[]);
     let mut pauses = 0;
     under_load(&shared, seed, || {
-        std::thread::sleep(Duration::from_secs(2));
+        // However slow the machine is, there is something to compare.
+        let count = |what: &str| shared.tally().counts.get(what).copied().unwrap_or(0);
+        while count("manifests") < 100 || count("deleted manifests") < 10 {
+            std::thread::sleep(Duration::from_millis(50));
+        }
         for kill in 0..KILLS {
-            let (mut run, told) = begin(&old, place);
-            // At any moment, or as soon as writes are paused.
-            let mut steps = random.between(1, 1500);
-            let in_pause = kill % 2 == 1;
+            // At any moment while it copies, then as soon as writes are paused.
+            let in_pause = kill >= KILLS / 2;
+            let more: &[&str] = if in_pause { &[] } else { &["--prepare"] };
+            let (mut run, told) = begin(&old, place, more);
+            let mut steps = random.between(1, 600);
             while run.try_wait().unwrap().is_none() && (in_pause || steps > 0) {
                 if in_pause && is_closed(&old) {
                     pauses += 1;
-                    std::thread::sleep(Duration::from_millis(random.below(200)));
+                    std::thread::sleep(Duration::from_millis(random.below(20 << kill)));
                     break;
                 }
                 steps = steps.saturating_sub(1);
@@ -113,15 +118,10 @@ fn a_move_under_load(place: &Place, seed: u64) {
             run.wait().unwrap();
             println!("killed: {}", std::fs::read_to_string(told).unwrap());
         }
-        // However slow the machine is, there is something to compare.
-        let count = |what: &str| shared.tally().counts.get(what).copied().unwrap_or(0);
-        while count("manifests") < 100 || count("deleted manifests") < 10 {
-            std::thread::sleep(Duration::from_millis(50));
-        }
     });
     no_violations(&shared);
     let (is_done, told) = under_load(&shared, seed + 1, || {
-        let (mut run, told) = begin(&old, place);
+        let (mut run, told) = begin(&old, place, &[]);
         let status = run.wait().unwrap();
         std::thread::sleep(Duration::from_millis(300));
         (status.success(), std::fs::read_to_string(told).unwrap())
