@@ -22,7 +22,7 @@ import time
 
 program, folder, user = sys.argv[1:4]
 url = sys.argv[4] if len(sys.argv) > 4 else None
-PORT, WINDOW, TURNS, CLIENTS = 5791, 4, 6, 4
+PORT, WINDOW, TURNS, CLIENTS = 5791, 3, 9, 4
 HEADERS = {"Authorization": "Basic " + base64.b64encode(user.encode()).decode()}
 TYPE = "application/vnd.oci.image.manifest.v1+json"
 environment = dict(os.environ, LAZULI_GC_ENABLED="false", LAZULI_LEASES_DURATION="20s", LAZULI_LOG_ACCESS="false",
@@ -102,6 +102,27 @@ def pushes(seconds, label):
     return len(times) / seconds, times[int(len(times) * 0.5)], times[int(len(times) * 0.99)]
 
 
+def delete_some(count):
+    connection = http.client.HTTPConnection("127.0.0.1", PORT)
+    for number in random.sample(range(1000), count):
+        target = "/v2/scale/r00000/manifests/"
+        digest = call(connection, "HEAD", f"{target}t{number:07d}", headers={"Accept": TYPE}).getheader("Docker-Content-Digest")
+        assert call(connection, "DELETE", target + digest).status == 202
+    connection.close()
+
+
+def delete_large(now):
+    began = time.time()
+    sql(f"UPDATE repositories SET deleted_at = {now}, listed = 0 WHERE id = 2000000000")
+    sql("INSERT INTO repositories (id, registry_id, name, holder, listed, floor, created_at) "
+        f"SELECT 3000000000, 1, name, holder, 0, {(now // 1000) << 16}, {now} FROM repositories WHERE id = 2000000000")
+    print(f"large repository deleted: {(time.time() - began) * 1000:.0f} ms", flush=True)
+
+
+def left():
+    return int(sql("SELECT COUNT(*) FROM manifests WHERE repository_id = 2000000000"))
+
+
 def measured_pass(server, what):
     read, spent, began = rows_read(), cpu(server.pid), time.time()
     out = command("gc", "run", "--watch")
@@ -116,23 +137,14 @@ server = subprocess.Popen([program, "--data-dir", folder, "--http", f"127.0.0.1:
 try:
     server.stdout.readline()
     time.sleep(1)
-    measured_pass(server, "nothing to do")
-    connection = http.client.HTTPConnection("127.0.0.1", PORT)
-    for number in random.sample(range(300), 20):
-        answer = call(connection, "HEAD", f"/v2/scale/r00000/manifests/t{number:07d}", headers={"Accept": TYPE})
-        answer = call(connection, "DELETE", f"/v2/scale/r00000/manifests/{answer.getheader('Docker-Content-Digest')}")
-        assert answer.status == 202, answer.status
-    measured_pass(server, "20 manifests deleted")
-    connection.close()
-
-    now = int(time.time() * 1_000_000)
-    began = time.time()
-    sql(f"UPDATE repositories SET deleted_at = {now}, listed = 0 WHERE name = 'scale/large'")
-    sql("INSERT INTO repositories (id, registry_id, name, holder, listed, floor, created_at) "
-        f"SELECT 3000000000, 1, name, holder, 0, {(now // 1000) << 16}, {now} FROM repositories WHERE id = 2000000000")
-    print(f"large repository deleted: {(time.time() - began) * 1000:.0f} ms", flush=True)
+    # In a second run it is deleted already, and any pass goes on with it.
+    if sql("SELECT id FROM repositories WHERE id = 2000000000 AND deleted_at IS NULL"):
+        measured_pass(server, "nothing to do")
+        delete_some(20)
+        measured_pass(server, "20 manifests deleted")
+        delete_large(int(time.time() * 1_000_000))
     sides = {"without": [], "with": []}
-    spent, lasted = {"without": 0.0, "with": 0.0}, 0
+    spent, there = {"without": 0.0, "with": 0.0}, left()
     pushes(2, "warm")
     for turn in range(TURNS):
         for side in ("without", "with"):
@@ -150,16 +162,11 @@ try:
                 sql(f"UPDATE leases SET fence = fence + 1, holder = 'held up', expires_at = {until} WHERE name = 'gc'")
                 time.sleep(1)
     for side, windows in sides.items():
-        windows.sort()
         rate, middle, worst = (sorted(column)[len(windows) // 2] for column in zip(*windows))
         done = sum(window[0] * WINDOW for window in windows)
         print(f"{side:8} a pass: {rate:.0f} images/s, p50 {middle:.1f} ms, p99 {worst:.1f} ms, "
-              f"server CPU {spent[side] / done * 1000:.2f} ms an image", flush=True)
-    left = sql("SELECT COUNT(*) FROM manifests WHERE repository_id = 2000000000")
-    print(f"manifests of the large one still there: {left}", flush=True)
-    sql("UPDATE leases SET expires_at = 0 WHERE name = 'gc'")
-    measured_pass(server, "the rest")
-    print(command("gc", "status"))
+              f"server CPU {spent[side] / done * 1000:.2f} ms an image, {done:.0f} images in all", flush=True)
+    print(f"manifests of the large one removed meanwhile: {there - left()}", flush=True)
 finally:
     server.send_signal(signal.SIGTERM)
     server.wait()
