@@ -21,6 +21,7 @@ mod gather;
 mod hasher;
 mod location;
 mod memory;
+mod records;
 mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod suite;
@@ -37,6 +38,7 @@ pub use error::{Error, Operation};
 pub use hasher::{Hasher, StateError};
 pub use location::{Location, LocationError};
 pub use memory::MemoryStore;
+pub use records::{RECORD_MAX, Records};
 pub use store::{
     BlobEntry, BlobFile, BlobLister, BlobStore, BoxFuture, Held, Listed, ListedUpload, Opened,
     UploadLister, UploadWriter,

@@ -1,5 +1,7 @@
 //! A store in memory, for tests of what stands on it.
 
+mod records;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::future::ready;
@@ -12,7 +14,7 @@ use lazuli_wire::oci::{Algorithm, Digest, UploadId};
 
 use crate::{
     BlobEntry, BlobFile, BlobLister, BlobStore, BoxFuture, Error, Hasher, Listed, ListedUpload,
-    Location, Opened, Operation, UploadLister, UploadWriter,
+    Location, Opened, Operation, Records, UploadLister, UploadWriter,
 };
 
 /// Blobs and uploads in memory; nothing survives it.
@@ -26,6 +28,7 @@ pub struct MemoryStore {
 struct State {
     uploads: HashMap<UploadId, Upload>,
     blobs: BTreeMap<Location, Blob>,
+    records: BTreeMap<String, Bytes>,
     used: u64,
     writers: u64,
 }
@@ -300,6 +303,10 @@ impl BlobStore for MemoryStore {
 
     fn is_writable(&self) -> bool {
         true
+    }
+
+    fn records(&self) -> Option<Arc<dyn Records>> {
+        Some(Arc::new(self.clone()))
     }
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use lazuli_wire::oci::{Algorithm, Digest, UploadId};
 
 use crate::bucket::BlobObject;
-use crate::{Error, Hasher, Location, Operation};
+use crate::{Error, Hasher, Location, Operation, Records};
 
 /// A future that can be kept behind a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -137,6 +137,11 @@ pub trait BlobStore: Send + Sync + 'static {
     /// Whether what [`UploadWriter::finish`] reported survives the machine, so that a saved hash is never ahead of it.
     fn keeps_unfinished(&self) -> bool {
         false
+    }
+
+    /// Where this store keeps records beside the blobs; `None` where it keeps none.
+    fn records(&self) -> Option<Arc<dyn Records>> {
+        None
     }
 
     /// Bytes that uploads may still take, the reserve already subtracted. Cheap: one system call at most.

@@ -101,10 +101,12 @@ macro_rules! or_not_run {
 
 mod in_ceph {
     lazuli_blobs::blob_store_suite!(bucket or_not_run!(super::in_s3()));
+    lazuli_blobs::blob_store_suite!(or_not_run!(super::in_s3()) => records_are_made_once);
 }
 
 mod in_azurite {
     lazuli_blobs::blob_store_suite!(bucket or_not_run!(super::in_azure()));
+    lazuli_blobs::blob_store_suite!(or_not_run!(super::in_azure()) => records_are_made_once);
 }
 
 /// Larger than a part, in three requests that know nothing of each other, each by another node.

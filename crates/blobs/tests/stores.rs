@@ -48,6 +48,7 @@ fn busy_disk() -> Opened {
 
 mod in_memory {
     lazuli_blobs::blob_store_suite!(super::memory());
+    lazuli_blobs::blob_store_suite!(super::memory() => records_are_made_once);
 }
 
 mod on_disk {

@@ -28,7 +28,7 @@ pub(crate) struct Table {
     first_page: &'static str,
     next_page: &'static str,
     insert: &'static str,
-    clear: &'static str,
+    pub(crate) clear: &'static str,
     pub(crate) count: &'static str,
 }
 
@@ -84,14 +84,6 @@ impl Table {
         let list = |names: &mut dyn Iterator<Item = &str>| names.collect::<Vec<_>>().join(", ");
         let all = list(&mut columns.iter().map(|(column, _)| *column));
         let keys = list(&mut key.iter().map(|place| columns[*place].0));
-        let marks = |count: usize| {
-            let mut text = String::new();
-            for number in 1..=count {
-                let comma = if number > 1 { ", " } else { "" };
-                let _ = write!(text, "{comma}?{number}");
-            }
-            text
-        };
         // There is one of each for the life of the process: statements are known by their address.
         let keep = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
         Self {
@@ -115,17 +107,32 @@ impl Table {
     }
 }
 
+/// `?1, ?2, …`
+pub(crate) fn marks(count: usize) -> String {
+    let mut text = String::new();
+    for number in 1..=count {
+        let comma = if number > 1 { ", " } else { "" };
+        let _ = write!(text, "{comma}?{number}");
+    }
+    text
+}
+
 /// A value on its way.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Cell {
+pub enum Cell {
+    /// SQL NULL.
     Null,
+    /// An integer.
     Integer(i64),
+    /// A text.
     Text(String),
+    /// Bytes.
     Bytes(Vec<u8>),
 }
 
 impl Cell {
-    pub(crate) fn value(&self) -> Value<'_> {
+    /// As a parameter of a statement.
+    pub fn value(&self) -> Value<'_> {
         match self {
             Self::Null => Value::Null,
             Self::Integer(number) => Value::I64(*number),

@@ -31,6 +31,7 @@ pub mod clock;
 mod copy;
 mod db;
 pub mod dialect;
+pub mod dump;
 mod error;
 pub mod faults;
 mod follow;

@@ -8,6 +8,7 @@ pub mod cache;
 mod error;
 pub mod fsck;
 pub mod gc;
+pub mod journal;
 pub mod leases;
 pub mod listing;
 pub mod manifests;

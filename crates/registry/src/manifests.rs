@@ -17,6 +17,7 @@ use crate::{Error, Registry, Result, repositories, tags};
 
 pub(crate) use delete::drain;
 use put::Prepared;
+pub(crate) use put::{insert, needed};
 
 /// Manifests larger than this are parsed and hashed away from the threads that serve requests, in bytes.
 const LARGE: usize = 64 << 10;

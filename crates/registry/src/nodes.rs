@@ -45,7 +45,7 @@ use crate::cache::{Cache, Change};
 use crate::operations::{Operation, OperationId};
 
 /// How long a record of a blob in memory is relied on, in microseconds.
-pub(crate) const RECORD_AGE: i64 = 60_000_000;
+pub const RECORD_AGE: i64 = 60_000_000;
 
 /// Most operations that a poll acts on one by one; with more, everything is forgotten.
 const MOST: u32 = 500;

@@ -20,8 +20,9 @@ use lazuli_wire::oci::{Digest, Tag};
 use tokio::sync::Notify;
 
 pub use payload::PayloadError;
-pub(crate) use payload::decode;
+pub(crate) use payload::{decode, encode, encode_observed};
 pub use reader::{Cursor, Entry, LogReader, ReadError};
+pub(crate) use sql::{entries_after, last_sequence};
 
 /// The identifier of an operation: clock (8 bytes, big-endian), origin (2), entropy (6).
 ///

@@ -1,9 +1,14 @@
-//! The reader of upload states by itself, for property tests and fuzzing, and polls on demand. Never part of a product build.
+//! The readers of upload states and of journals by themselves, for property tests and fuzzing, and polls on demand. Never part of a product build.
 
 use lazuli_wire::oci::{Algorithm, RepositoryName, UploadId};
 
 use crate::Registry;
 use crate::sessions::{FRESH_US, Owner, Sessions};
+
+/// Reads lines as those of a journal's record with a true last line; how many follow its head.
+pub fn journal_record(lines: &[u8]) -> Option<usize> {
+    crate::journal::testing::read(lines)
+}
 
 /// Waits for a poll of other nodes' changes that begins after this call; false: it failed, or this node is alone.
 pub async fn catch_up(registry: &Registry) -> bool {

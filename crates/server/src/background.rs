@@ -72,7 +72,7 @@ impl Background {
     }
 
     /// Runs work that is not meant to end, again and again if it does.
-    fn keep<F>(&mut self, name: &'static str, begin: impl Fn() -> F + Send + 'static)
+    pub(crate) fn keep<F>(&mut self, name: &'static str, begin: impl Fn() -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
     {

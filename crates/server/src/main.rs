@@ -9,6 +9,7 @@ mod commands;
 mod config;
 mod data_folder;
 mod https;
+mod journal;
 mod logging;
 mod master_key;
 mod notify;
@@ -69,6 +70,7 @@ async fn command(names: &[&str], matches: &ArgMatches, given: &Given) -> anyhow:
         ["backup"] => commands::backup::run(matches, given).await,
         ["restore"] => commands::backup::restore(matches, given).await,
         ["migrate"] => commands::migrate::run(matches, given).await,
+        ["rebuild"] => commands::rebuild::run(matches, given).await,
         ["import-from"] => commands::import::run(matches, given).await,
         ["gc", "status"] => commands::gc::status(given).await,
         ["fsck"] => commands::fsck::run(matches, given).await,
@@ -98,7 +100,10 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             Some(data_folder::FolderError::InUse { .. })
         ) {
             Some(exit::IN_USE)
-        } else if cause.is::<commands::fsck::Unsound>() || cause.is::<commands::scrub::Damaged>() {
+        } else if cause.is::<commands::fsck::Unsound>()
+            || cause.is::<commands::scrub::Damaged>()
+            || cause.is::<commands::rebuild::Incomplete>()
+        {
             Some(exit::DAMAGED)
         } else {
             None

@@ -11,6 +11,7 @@ use lazuli_db::clock::Clock;
 use lazuli_identity::{FirstStart, Identity, RegistryId};
 use lazuli_registry::Registry;
 use lazuli_registry::gc::Gc;
+use lazuli_registry::journal::Journal;
 use lazuli_registry::scrub::Scrub;
 use lazuli_wire::token::Secret;
 use tokio::net::TcpListener;
@@ -24,7 +25,7 @@ use crate::data_folder::{DataFolder, Held, write_private};
 use crate::https::Certificate;
 use crate::logging::Logging;
 use crate::process::{Request, Signals, raise_file_limit};
-use crate::{collecting, commands, master_key, notify, peer, scrubbing, wire_up};
+use crate::{collecting, commands, journal, master_key, notify, peer, scrubbing, wire_up};
 
 /// How often a made certificate is looked at while the server runs.
 const CERTIFICATE_CHECK: Duration = Duration::from_hours(12);
@@ -59,6 +60,7 @@ struct Server {
     identity: Identity,
     gc: Gc,
     scrub: Scrub,
+    journal: Option<Journal>,
     api: Arc<Api>,
     listeners: Listeners,
     https: Option<(Certificate, Tls)>,
@@ -105,6 +107,7 @@ impl Server {
 
         let db = wire_up::open_database(settings, &folder)?;
         commands::migrate::look(&db).await?;
+        journal::check_first_start(settings, &folder, &db).await?;
         let clock = wire_up::clock_of(&db).await?;
         let (identity, first_start) =
             wire_up::open_identity(settings, &db, &clock, &master_key).await?;
@@ -120,9 +123,14 @@ impl Server {
             peer::open(settings)?,
         )
         .await?;
+        let journal = journal::open(settings, &registry, &master_key).await?;
         let api = wire_up::open_api(settings, &registry, &identity, &clock).await?;
         let api = api.with_collector(scrubbing::collector(&scrub));
-        let api = Arc::new(api.with_collector(collecting::collector(&gc)));
+        let mut api = api.with_collector(collecting::collector(&gc));
+        if let Some(journal) = &journal {
+            api = api.with_collector(journal::collector(journal.clone()));
+        }
+        let api = Arc::new(api);
         let banner = Banner {
             http: addresses.0,
             https: addresses.1,
@@ -149,6 +157,7 @@ impl Server {
             identity,
             gc,
             scrub,
+            journal,
             api,
             listeners,
             https,
@@ -162,7 +171,7 @@ impl Server {
         mut configuration: Configuration,
         logging: &Logging,
     ) -> anyhow::Result<()> {
-        let background = Background::start(
+        let mut background = Background::start(
             &configuration.settings,
             &self.registry,
             &self.identity,
@@ -170,6 +179,12 @@ impl Server {
             &self.scrub,
             &self.clock,
         );
+        if let Some(journal) = self.journal.clone() {
+            background.keep("journal", move || {
+                let journal = journal.clone();
+                async move { journal.run().await }
+            });
+        }
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = lazuli_api::serve(
             self.api.clone(),
@@ -276,6 +291,14 @@ impl Server {
         // At worst it reads half a minute's bytes again.
         if let Err(error) = self.scrub.close().await {
             tracing::warn!(%error, "how far the scrub is could not be written down");
+        }
+        // What is missing in it comes with the next start.
+        if let Some(journal) = &self.journal {
+            match tokio::time::timeout(CLOSING, journal.close()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "the journal lacks the last changes"),
+                Err(_) => tracing::warn!("the journal lacks the last changes: the bucket is slow"),
+            }
         }
         self.gc
             .close()

@@ -2,13 +2,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use lazuli_api::Redirects;
 use lazuli_blobs::{Access, BlobStore, Bucket, BucketOptions, BucketStore, DiskOptions, DiskStore};
 use lazuli_db::{Db, params};
+use lazuli_registry::nodes::RECORD_AGE;
 
-use crate::config::{Settings, StorageUrl};
+use crate::config::{DatabaseUrl, Settings, StorageUrl};
 
 /// Opens the place of the blobs. A bucket is tried out, so that a mistake is told now and not to the first client.
 pub(crate) async fn open(settings: &Settings, folder: &Path) -> anyhow::Result<Arc<dyn BlobStore>> {
@@ -32,6 +34,7 @@ pub(crate) async fn open(settings: &Settings, folder: &Path) -> anyhow::Result<A
         region: storage.region.as_ref().map(|region| region.0.clone()),
         access_key: storage.access_key.as_ref().map(|key| key.0.clone()),
         secret_key: secret_key(settings)?,
+        sas_token: sas_token(settings)?,
         authorities: authorities.transpose()?,
         ..Access::default()
     };
@@ -43,13 +46,21 @@ pub(crate) async fn open(settings: &Settings, folder: &Path) -> anyhow::Result<A
         memory: bytes(storage.upload_memory.0),
         ..BucketOptions::default()
     };
-    let store = BucketStore::new(bucket, options);
+    let mut store = BucketStore::new(bucket, options);
     store.check().await.with_context(|| {
         format!(
             "the object store {text} cannot be used: an object was to be written, read and deleted; \
              see storage.url, storage.endpoint and the credentials"
         )
     })?;
+    if storage.redirect
+        && let Err(error) = store.check_signing().await
+    {
+        tracing::warn!(
+            %error,
+            "these credentials cannot sign addresses in the object store: all bytes go through this server, as with storage.redirect = false"
+        );
+    }
     Ok(Arc::new(store))
 }
 
@@ -69,6 +80,15 @@ fn secret_key(settings: &Settings) -> anyhow::Result<Option<String>> {
     }
 }
 
+fn sas_token(settings: &Settings) -> anyhow::Result<Option<String>> {
+    let Some(path) = &settings.storage.sas_token_file else {
+        return Ok(None);
+    };
+    let text = std::fs::read_to_string(path);
+    let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Some(text.trim().trim_start_matches('?').to_owned()))
+}
+
 /// Which blobs clients fetch from the object store.
 pub(crate) fn redirects(settings: &Settings) -> Option<Redirects> {
     let storage = &settings.storage;
@@ -77,6 +97,15 @@ pub(crate) fn redirects(settings: &Settings) -> Option<Redirects> {
         from_size: storage.redirect_from.0,
         lifetime: storage.signed_url_lifetime.0,
     })
+}
+
+/// How long after a blob left its last repository clients may still come for an object: another node may answer from memory
+/// for a while, and the address is good for a while.
+pub(crate) fn sent_for(settings: &Settings) -> Duration {
+    let is_shared = matches!(settings.database.url, DatabaseUrl::Postgres(_));
+    let redirects = redirects(settings).filter(|_| is_shared);
+    let record_age = Duration::from_micros(u64::try_from(RECORD_AGE).unwrap_or(0));
+    redirects.map_or(Duration::ZERO, |redirects| redirects.lifetime + record_age)
 }
 
 fn bytes(size: u64) -> usize {
@@ -132,4 +161,36 @@ async fn claim_store(db: &Db, name: String) -> anyhow::Result<String> {
         })
         .await?;
     known.context("the database does not keep where its blobs are")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use crate::config::{Configuration, Given, Key};
+
+    fn sent_for(pairs: &[(&str, &str)]) -> u64 {
+        let flags = pairs
+            .iter()
+            .map(|(name, text)| (Key::find(name).unwrap(), (*text).to_owned()))
+            .collect();
+        let given = Given {
+            flags,
+            file: Some("/dev/null".into()),
+            ..Given::default()
+        };
+        let settings = Configuration::load(&given).unwrap().settings;
+        super::sent_for(&settings).as_secs()
+    }
+
+    #[test]
+    fn bytes_outlive_the_addresses_that_other_nodes_give() {
+        let url = ("database.url", "postgres://db/lazuli");
+        let bucket = ("storage.url", "s3://b");
+        let lifetime = ("storage.signed_url_lifetime", "5m");
+        assert_eq!(sent_for(&[]), 0);
+        assert_eq!(sent_for(&[bucket, lifetime]), 0);
+        assert_eq!(sent_for(&[bucket, url, lifetime]), 360);
+        let streams = ("storage.redirect", "false");
+        assert_eq!(sent_for(&[bucket, url, lifetime, streams]), 0);
+    }
 }

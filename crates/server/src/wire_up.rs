@@ -153,7 +153,9 @@ pub(crate) async fn open_registry(
 
 /// How garbage is collected.
 pub(crate) fn gc_options(settings: &Settings) -> gc::Options {
+    let lease = settings.leases.duration.0;
     gc::Options {
+        condemned_for: lease.max(storage::sent_for(settings)),
         enabled: settings.gc.enabled,
         interval: settings.gc.interval.0,
         retention: Retention {
@@ -162,7 +164,7 @@ pub(crate) fn gc_options(settings: &Settings) -> gc::Options {
             usage_days: settings.retention.usage_days.0,
             ..Retention::default()
         },
-        ..gc::Options::new(settings.leases.duration.0)
+        ..gc::Options::new(lease)
     }
 }
 
@@ -364,7 +366,7 @@ async fn origin(db: &Db) -> anyhow::Result<u16> {
 
 /// A key for one purpose, the same at every start and on every node. The hash of a secret of full length: nobody who
 /// sees what is made with one such key learns anything of another or of the master key.
-fn derive(master_key: &[u8; 32], purpose: &str) -> [u8; 32] {
+pub(crate) fn derive(master_key: &[u8; 32], purpose: &str) -> [u8; 32] {
     let mut input = format!("lazuli key v1: {purpose}\0").into_bytes();
     input.extend_from_slice(master_key);
     let mut key = [0; 32];

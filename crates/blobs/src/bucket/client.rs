@@ -14,7 +14,7 @@ use crate::Error;
 #[derive(Clone)]
 pub struct Bucket {
     pub(super) objects: Arc<dyn ObjectStore>,
-    multipart: Arc<dyn MultipartStore>,
+    pub(super) multipart: Arc<dyn MultipartStore>,
     pub(super) signer: Option<Arc<dyn Signer>>,
 }
 

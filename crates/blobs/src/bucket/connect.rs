@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::aws::AmazonS3Builder;
-use object_store::azure::MicrosoftAzureBuilder;
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig};
 
@@ -73,6 +73,8 @@ pub struct Access {
     pub access_key: Option<String>,
     /// Its secret; for Azure the account key.
     pub secret_key: Option<String>,
+    /// A shared access signature (Azure), in place of the account key.
+    pub sas_token: Option<String>,
     /// Certificate authorities of the service, in PEM, beside those of the system.
     pub authorities: Option<Vec<u8>>,
     /// How long an answer is waited for.
@@ -193,6 +195,9 @@ impl Bucket {
                 }
                 if let Some(secret) = &access.secret_key {
                     builder = builder.with_access_key(secret);
+                }
+                if let Some(token) = &access.sas_token {
+                    builder = builder.with_config(AzureConfigKey::SasKey, token);
                 }
                 Ok(Self::signing(Arc::new(builder.build()?)))
             }

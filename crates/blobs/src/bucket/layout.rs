@@ -6,6 +6,7 @@
 //! data/0f/<upload id>                       bytes of a larger blob, written before anybody knew the digest
 //! data/0f/<upload id>.json                  which blob they are: made before they are whole, and never changed
 //! uploads/<upload id>/<length>              an upload that is so long: its parts and what is no part yet
+//! journal/…                                 what a database can be rebuilt from: see the registry's journal
 //! ```
 
 use lazuli_wire::oci::UploadId;
@@ -81,6 +82,11 @@ impl Layout {
     /// The state of an upload when it had `length` bytes.
     pub(super) fn state(&self, upload: UploadId, length: u64) -> Path {
         self.path(&format!("uploads/{}/{length}", hex(upload)))
+    }
+
+    /// A record, or (empty) where all of them are.
+    pub(super) fn record(&self, name: &str) -> Path {
+        self.path(&format!("journal/{name}"))
     }
 
     /// The part of a name after the root.

@@ -16,6 +16,7 @@ mod fate;
 mod layout;
 mod listing;
 mod read;
+mod records;
 mod state;
 mod states;
 mod steps;
@@ -36,7 +37,7 @@ use self::layout::Layout;
 use self::state::Unfinished;
 use self::writer::{Writer, units};
 use crate::{
-    BlobEntry, BlobLister, BlobStore, BoxFuture, Error, Hasher, Held, Location, Opened,
+    BlobEntry, BlobLister, BlobStore, BoxFuture, Error, Hasher, Held, Location, Opened, Records,
     UploadLister, UploadWriter,
 };
 
@@ -138,6 +139,25 @@ impl BucketStore {
                 options,
             }),
         }
+    }
+
+    /// Signs an address, to see whether these credentials can. If not, no more is asked of them.
+    pub async fn check_signing(&mut self) -> Result<(), Error> {
+        let bucket = &self.core.bucket;
+        let object = BlobObject {
+            bucket: bucket.clone(),
+            path: self.core.layout.blobs(),
+            size: 0,
+        };
+        let signed = object.signed_url(Duration::from_mins(1)).await;
+        if signed.is_err() {
+            let bucket = Bucket {
+                signer: None,
+                ..bucket.clone()
+            };
+            *self = Self::new(bucket, self.core.options.clone());
+        }
+        signed.map(drop)
     }
 
     /// Writes, reads and deletes a small object, to see whether the bucket is there and may be used.
@@ -259,5 +279,9 @@ impl BlobStore for BucketStore {
 
     fn keeps_unfinished(&self) -> bool {
         true
+    }
+
+    fn records(&self) -> Option<Arc<dyn Records>> {
+        Some(Arc::new(records::BucketRecords(self.core.clone())))
     }
 }

@@ -1,6 +1,7 @@
 //! What every blob store has to do, as tests that run on each of them: see [`blob_store_suite!`](crate::blob_store_suite).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod records;
 mod rules;
 
 use std::os::unix::fs::FileExt;
@@ -13,6 +14,7 @@ use crate::{
     BlobEntry, BlobStore, Error, Hasher, Listed, ListedUpload, Location, Opened, UploadWriter,
 };
 
+pub use records::*;
 pub use rules::*;
 
 /// A store under test.

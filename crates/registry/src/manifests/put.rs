@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use lazuli_db::Tx;
-use lazuli_wire::oci::{Algorithm, Digest, ParsedManifest, Reference, Tag};
+use lazuli_wire::oci::{Algorithm, Descriptor, Digest, ParsedManifest, Reference, Tag};
 
 use super::{Condition, NewManifest, sql};
 use crate::operations::{self, Operation, OperationId};
@@ -46,14 +46,9 @@ impl Prepared {
         })
     }
 
-    /// The blobs the repository has to hold: not those that are only linked to (foreign layers).
+    /// The blobs the repository has to hold.
     fn needed(&self) -> impl Iterator<Item = &Digest> {
-        self.parsed
-            .config
-            .iter()
-            .chain(&self.parsed.layers)
-            .filter(|d| d.is_distributable())
-            .map(|d| &d.digest)
+        needed(&self.parsed).map(|descriptor| &descriptor.digest)
     }
 
     pub(super) fn store(&self, tx: &mut Tx<'_>, row: &Row, now: i64) -> Result<()> {
@@ -70,31 +65,14 @@ impl Prepared {
         if sql::exists(tx, repository, &self.digest_bytes)? {
             return Ok(());
         }
-        sql::insert(
+        insert(
             tx,
             repository,
             &self.digest_bytes,
             &self.parsed,
             &self.body,
             now,
-        )?;
-        for (descriptor, kind) in self
-            .parsed
-            .config
-            .iter()
-            .map(|d| (d, sql::CONFIG))
-            .chain(self.parsed.layers.iter().map(|d| (d, sql::LAYER)))
-            .chain(self.parsed.manifests.iter().map(|d| (d, sql::MANIFEST)))
-        {
-            sql::add_reference(
-                tx,
-                repository,
-                &self.digest_bytes,
-                &descriptor.digest.to_bytes(),
-                kind,
-            )?;
-        }
-        Ok(())
+        )
     }
 
     /// One operation for the push and each tag; the first dot replaces the one this origin had, each further one its predecessor.
@@ -152,4 +130,33 @@ impl Prepared {
         }
         Ok(())
     }
+}
+
+/// The blobs that a repository with this manifest has to hold: not those that are only linked to (foreign layers).
+pub(crate) fn needed(parsed: &ParsedManifest) -> impl Iterator<Item = &Descriptor> {
+    let all = parsed.config.iter().chain(&parsed.layers);
+    all.filter(|descriptor| descriptor.is_distributable())
+}
+
+/// The rows of a manifest that the repository does not hold yet.
+pub(crate) fn insert(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    digest: &[u8],
+    parsed: &ParsedManifest,
+    body: &[u8],
+    now: i64,
+) -> Result<()> {
+    sql::insert(tx, repository, digest, parsed, body, now)?;
+    for (descriptor, kind) in parsed
+        .config
+        .iter()
+        .map(|d| (d, sql::CONFIG))
+        .chain(parsed.layers.iter().map(|d| (d, sql::LAYER)))
+        .chain(parsed.manifests.iter().map(|d| (d, sql::MANIFEST)))
+    {
+        let child = descriptor.digest.to_bytes();
+        sql::add_reference(tx, repository, digest, &child, kind)?;
+    }
+    Ok(())
 }

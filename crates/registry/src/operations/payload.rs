@@ -21,7 +21,7 @@ pub enum PayloadError {
 }
 
 /// The JSON text of the operation.
-pub(super) fn encode(operation: &Operation) -> String {
+pub(crate) fn encode(operation: &Operation) -> String {
     match operation {
         Operation::PutManifest {
             digest,
@@ -67,7 +67,7 @@ pub(super) fn encode(operation: &Operation) -> String {
 }
 
 /// The dots the operation removes, one after the other; `None` when there are none.
-pub(super) fn encode_observed(operation: &Operation) -> Option<Vec<u8>> {
+pub(crate) fn encode_observed(operation: &Operation) -> Option<Vec<u8>> {
     let observed = operation.observed();
     (!observed.is_empty()).then(|| {
         observed

@@ -57,7 +57,7 @@ pub(super) fn has_unnumbered(tx: &mut Tx<'_>, origin: u16) -> Result<bool, Error
 }
 
 /// The newest number given to an operation of `origin`; 0 before the first.
-pub(super) fn last_sequence(tx: &mut Tx<'_>, origin: u16) -> Result<i64, Error> {
+pub(crate) fn last_sequence(tx: &mut Tx<'_>, origin: u16) -> Result<i64, Error> {
     let last = tx.query_one(
         "SELECT sequence FROM origins WHERE origin = ?1",
         &[Value::I64(i64::from(origin))],
@@ -90,7 +90,7 @@ pub(super) fn number(tx: &mut Tx<'_>, origin: u16, limit: u32) -> Result<u64, Er
 }
 
 /// Operations after the cursor, decoded outside the row callback because that may fail in its own way.
-pub(super) fn entries_after(
+pub(crate) fn entries_after(
     tx: &mut Tx<'_>,
     cursor: Cursor,
     limit: u32,

@@ -8,6 +8,7 @@ pub(crate) mod gc;
 pub(crate) mod healthcheck;
 pub(crate) mod import;
 pub(crate) mod migrate;
+pub(crate) mod rebuild;
 pub(crate) mod scrub;
 mod ticker;
 
@@ -22,6 +23,7 @@ pub(crate) fn declared() -> Vec<Command> {
         scrub::command(),
         backup::command(),
         backup::restore_command(),
+        rebuild::command(),
         healthcheck::command(),
         import::command(),
         migrate::command(),

@@ -123,6 +123,8 @@ settings! {
         secret_key: Option<Secret> = "";
         /// A file that holds the secret, in place of `storage.secret_key`.
         secret_key_file: Option<PathBuf> = "";
+        /// A file that holds a shared access signature (Azure), in place of the account's key.
+        sas_token_file: Option<PathBuf> = "";
         /// Certificate authorities of the object store (PEM), beside those of the system.
         authorities: Option<PathBuf> = "";
         /// Whether clients fetch blobs from the object store itself, at signed addresses (307). Otherwise all bytes go
@@ -136,6 +138,11 @@ settings! {
         part_size: Size = "8MiB" in "5MiB" ..= "512MiB";
         /// Memory for parts on their way to the object store; further uploads wait.
         upload_memory: Size = "256MiB" in "128MiB" ..= "64GiB";
+        /// Whether a bucket gets a journal too, from which a lost database can be made anew (`lazuli rebuild`): repositories,
+        /// manifests, tags and small blobs, and who may do what. On a disk there is none.
+        journal: bool = "true";
+        /// How often it is written: what is newer may be missing after a rebuild.
+        journal_interval: Period = "10s" in "1s" ..= "1h";
         /// Blobs up to this size live in the database, where many of them become durable with one flush.
         inline_blob_max: Size = "4KiB" in "0" ..= "64KiB";
         /// Uploads to the disk are refused while less than this is free, so that the database can still write.

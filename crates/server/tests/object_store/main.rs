@@ -6,10 +6,12 @@
     reason = "waits for another process in real time"
 )]
 
+mod bearer;
 mod clients;
 mod keeping;
 mod nodes;
 mod outage;
+mod rebuild;
 mod redirects;
 mod stores;
 mod support;

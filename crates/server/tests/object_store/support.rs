@@ -72,11 +72,13 @@ pub(crate) fn follow(response: &Response, headers: &[(&str, &str)]) -> Response 
     client.send("GET", &format!("/{target}"), headers, &[])
 }
 
-/// Names of all objects in a bucket of Ceph's.
+/// Names of all objects in a bucket of Ceph's, but for the journal.
 pub(crate) fn objects(rgw: &Rgw, bucket: &str) -> Vec<String> {
     let listed = rgw.send("GET", &format!("/{bucket}?list-type=2"), &[], &[]);
     assert_eq!(listed.status, 200, "{listed:?}");
-    between(&String::from_utf8_lossy(&listed.body), "<Key>", "</Key>")
+    let mut names = between(&String::from_utf8_lossy(&listed.body), "<Key>", "</Key>");
+    names.retain(|name| !name.starts_with("registry/journal/"));
+    names
 }
 
 /// Identifiers of all multipart uploads in a bucket of Ceph's.

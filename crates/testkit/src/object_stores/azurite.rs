@@ -111,6 +111,8 @@ impl Azurite {
             .args(["-pkeyopt", "ec_paramgen_curve:P-256"])
             .args(["-subj", "/CN=127.0.0.1"])
             .args(["-addext", "subjectAltName=IP:127.0.0.1"])
+            // What a client trusts and what a server shows are not the same to every library.
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
             .args(["-keyout", "key.pem", "-out", "certificate.pem"])
             .current_dir(self.folder.path());
         engine::run(&mut openssl, &self.log(), LIMIT)
