@@ -1,6 +1,7 @@
 //! What every blob store has to do, as tests that run on each of them: see [`blob_store_suite!`](crate::blob_store_suite).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod places;
 mod records;
 mod rules;
 
@@ -14,6 +15,7 @@ use crate::{
     BlobEntry, BlobStore, Error, Hasher, Listed, ListedUpload, Location, Opened, UploadWriter,
 };
 
+pub use places::*;
 pub use records::*;
 pub use rules::*;
 
