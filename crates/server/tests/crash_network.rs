@@ -102,7 +102,13 @@ impl Group {
     }
 
     fn holder_of_the_sequencer(&self) -> String {
-        let sql = "SELECT holder FROM leases WHERE name LIKE 'sequencer/%'";
+        let lease = self.lease_of_the_sequencer();
+        lease.split('|').next().unwrap().to_owned()
+    }
+
+    /// Who has it, and until when.
+    fn lease_of_the_sequencer(&self) -> String {
+        let sql = "SELECT holder, expires_at FROM leases WHERE name LIKE 'sequencer/%'";
         self.database.psql("lazuli", sql).unwrap().trim().to_owned()
     }
 }
@@ -246,13 +252,13 @@ fn test() {
     let mut number = 0;
     for which in [Engines::Database, Engines::Bucket, Engines::Both] {
         if !matches!(which, Engines::Bucket) {
-            // The others are started again, so that it takes the lease.
+            // The others are started again, so that it takes the lease, or renews it.
             for other in 0..2 {
                 assert!(group.nodes[other].stop());
             }
-            let before = group.holder_of_the_sequencer();
+            let before = group.lease_of_the_sequencer();
             let begun = Instant::now();
-            while number > 0 && group.holder_of_the_sequencer() == before {
+            while number > 0 && group.lease_of_the_sequencer() == before {
                 number += 1;
                 push(&group.nodes[2], number);
                 assert!(begun.elapsed() < Duration::from_secs(40));

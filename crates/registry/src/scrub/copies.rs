@@ -47,15 +47,11 @@ pub(super) async fn find_copy(
         }
         return keep(inner, location, blob.size).await;
     }
-    super::peer::fetch(work, inner, blob).await
+    super::peer::fetch(work, worker, inner, blob).await
 }
 
 /// Keeps the janitor from removing bytes that no row names. While garbage is being collected they are left for the next pass.
-pub(super) async fn keep(
-    inner: &Inner,
-    location: Location,
-    size: u64,
-) -> Result<Option<Spare>, Halt> {
+async fn keep(inner: &Inner, location: Location, size: u64) -> Result<Option<Spare>, Halt> {
     let registry = &inner.registry.inner;
     let ttl = inner.options.lease;
     let lease =

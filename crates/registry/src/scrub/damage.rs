@@ -332,7 +332,7 @@ pub(super) async fn check_manifest(
     if Digest::of(digest.algorithm(), &body) == digest {
         return Ok(length);
     }
-    let good = peer::manifest(inner, &place.name, &digest).await;
+    let good = peer::manifest(inner, &place.name, &digest).await?;
     let is_replaced = good.is_some();
     let (registry, guard) = (inner.registry.clone(), work.lease.guard());
     let found = db

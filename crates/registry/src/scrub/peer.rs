@@ -1,7 +1,5 @@
 //! Another registry that has the same content: what is damaged here is fetched from there.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
@@ -9,8 +7,9 @@ use futures_util::stream::BoxStream;
 use lazuli_blobs::{Hasher, Location};
 use lazuli_wire::oci::{Digest, RepositoryName, UploadId};
 
-use super::copies::{Spare, keep};
+use super::copies::Spare;
 use super::work::Work;
+use super::worker::Worker;
 use super::{Halt, Inner, sql};
 use crate::blobs;
 
@@ -41,6 +40,7 @@ pub trait Peer: Send + Sync + 'static {
 /// Fetches a blob into the store, where no row names it yet.
 pub(super) async fn fetch(
     work: &mut Work,
+    worker: &mut Worker,
     inner: &Inner,
     blob: &sql::Blob,
 ) -> Result<Option<Spare>, Halt> {
@@ -60,7 +60,13 @@ pub(super) async fn fetch(
         match receive(work, inner, blob, bytes).await? {
             Ok(location) => {
                 tracing::info!(digest = %blob.digest, repository = %name, "fetched from the peer");
-                return keep(inner, location, blob.size).await;
+                let now = inner.registry.inner.clock.monotonic();
+                worker.pacing.charge(now, blob.size);
+                // Garbage collection leaves what is so new to whoever made it.
+                return Ok(Some(Spare {
+                    location,
+                    against_removal: None,
+                }));
             }
             Err(error) => {
                 tracing::warn!(digest = %blob.digest, repository = %name, %error, "not fetched from the peer");
@@ -111,15 +117,24 @@ async fn receive(
     outcome
 }
 
-/// The right bytes of a manifest, if the peer has them.
-pub(super) async fn manifest(inner: &Inner, repository: &str, digest: &Digest) -> Option<Bytes> {
-    let peer: Arc<dyn Peer> = inner.peer.clone()?;
-    let name = RepositoryName::parse(repository).ok()?;
+/// The right bytes of a manifest, if the peer has them. One that does not answer is asked again later: without the bytes, the
+/// manifest's tags would have to go.
+pub(super) async fn manifest(
+    inner: &Inner,
+    repository: &str,
+    digest: &Digest,
+) -> Result<Option<Bytes>, Halt> {
+    let Some(peer) = inner.peer.clone() else {
+        return Ok(None);
+    };
+    let Ok(name) = RepositoryName::parse(repository) else {
+        return Ok(None);
+    };
     match peer.manifest(name, *digest).await {
-        Ok(found) => found.filter(|bytes| Digest::of(digest.algorithm(), bytes) == *digest),
+        Ok(found) => Ok(found.filter(|bytes| Digest::of(digest.algorithm(), bytes) == *digest)),
         Err(error) => {
             tracing::warn!(%digest, repository, %error, "not fetched from the peer");
-            None
+            Err(Halt::Away(lazuli_blobs::Error::Busy))
         }
     }
 }

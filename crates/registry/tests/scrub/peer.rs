@@ -1,7 +1,7 @@
 //! Another registry has what is damaged here.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -18,6 +18,7 @@ struct Other {
     registry: Registry,
     layer: Vec<u8>,
     asked: AtomicU64,
+    is_away: AtomicBool,
 }
 
 impl Other {
@@ -28,6 +29,7 @@ impl Other {
             registry: f.registry.clone(),
             layer: layer.to_vec(),
             asked: AtomicU64::new(0),
+            is_away: AtomicBool::new(false),
         };
         (Arc::new(other), f)
     }
@@ -59,6 +61,9 @@ impl Peer for Other {
         digest: Digest,
     ) -> BoxFuture<'_, Result<Option<Bytes>, PeerError>> {
         Box::pin(async move {
+            if self.is_away.load(Ordering::SeqCst) {
+                return Err("no route to host".into());
+            }
             let (access, reference) = (pull("b"), Reference::Digest(digest));
             let found = self.registry.manifest(&access, &reference).await?;
             Ok(Some(found.body.clone()))
@@ -143,7 +148,36 @@ async fn wrong_bytes_of_a_peer_are_not_taken(f: Fixture) {
     assert!(is_served(&f.registry, "b", &layer).await);
 }
 
+async fn a_peer_that_is_away_costs_no_tag(f: Fixture) {
+    let (manifest, _) = push_image(&f.registry, "b", "v1", "x").await;
+    execute(&f, "UPDATE manifests SET body = CAST('{}' AS {bytes})").await;
+    let (other, _keep) = Other::with(&layer_bytes()).await;
+    other.is_away.store(true, Ordering::SeqCst);
+    let scrub = scrub_with(&f, &other).await;
+    let found = whole_pass(&f, &scrub).await;
+    assert_eq!((found.damaged, found.skipped), (0, 1), "{found:?}");
+    other.is_away.store(false, Ordering::SeqCst);
+    let found = whole_pass(&f, &scrub).await;
+    assert_eq!((found.damaged, found.replaced), (1, 1), "{found:?}");
+    let served = f.registry.manifest(&pull("b"), &tag("v1")).await.unwrap();
+    assert_eq!(Digest::of(Algorithm::Sha256, &served.body), manifest);
+}
+
+async fn a_copy_of_the_peer_is_taken_while_garbage_is_collected(f: Fixture) {
+    let (_, layer) = push_image(&f.registry, "b", "v1", "x").await;
+    exchange(&f, 7, &layer, &[1; 160]).await;
+    let clock = f.clock.clone() as Arc<dyn lazuli_db::clock::Clock>;
+    let collecting = lazuli_registry::leases::Lease::acquire(&f.db, &clock, "gc", "x", 10 * DAY);
+    let _collecting = collecting.await.unwrap().unwrap();
+    let (other, _keep) = Other::with(&layer_bytes()).await;
+    let found = whole_pass(&f, &scrub_with(&f, &other).await).await;
+    assert_eq!((found.damaged, found.replaced), (1, 1), "{found:?}");
+    assert!(is_served(&f.registry, "b", &layer).await);
+}
+
 on_both_engines!(
+    a_peer_that_is_away_costs_no_tag,
+    a_copy_of_the_peer_is_taken_while_garbage_is_collected,
     damaged_content_is_fetched_from_the_peer,
     what_is_missing_is_fetched_too,
     wrong_bytes_of_a_peer_are_not_taken,

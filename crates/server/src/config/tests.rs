@@ -26,6 +26,7 @@ fn samples(key: &Key) -> [&'static str; 3] {
         | "storage.authorities"
         | "scrub.peer_password_file"
         | "scrub.peer_authorities"
+        | "storage.sas_token_file"
         | "storage.secret_key_file" => ["/a.pem", "/b.pem", "/c.pem"],
         "domain_suffix" | "tls.names" => ["a.example", "b.example", "c.example"],
         "storage.url" => ["s3://a", "az://b/c", "gs://d"],
