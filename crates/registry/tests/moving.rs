@@ -305,16 +305,46 @@ async fn bytes_that_are_damaged_on_the_way_are_brought_again(f: Fixture) {
     );
     assert_eq!(pass(&mut follower, true).await.missing, [lost]);
     assert_eq!(follower.compare(|_| {}).await.unwrap().different, []);
+    what_was_left_and_healed_comes(&f, &mut follower, &lost).await;
     let open = there.open(&f).await;
-    for (digest, is_known) in [(layer, true), (other, true), (third, true), (lost, false)] {
+    for (digest, is_known) in [(layer, true), (other, true), (third, true), (lost, true)] {
         assert_eq!(is_there(&open, "a", &digest).await, is_known);
     }
+}
+
+/// A blob that came without its bytes is put aside, and pushed again while the same run goes on.
+async fn what_was_left_and_healed_comes(f: &Fixture, follower: &mut Follower, lost: &Digest) {
+    let key = lost.to_bytes();
+    let put_aside = move |tx: &mut Tx<'_>| {
+        tx.execute(
+            "UPDATE blobs SET location = NULL WHERE digest = ?1",
+            params![key.as_slice()],
+        )
+    };
+    f.db.write(put_aside).await.unwrap();
+    pass(follower, true).await;
     let content = format!("layer {} ", "w").repeat(20);
-    push_blob(&open, "a", content.as_bytes()).await;
-    assert!(is_there(&open, "a", &lost).await);
+    push_blob(&f.registry, "a", content.as_bytes()).await;
+    assert!(is_there(&f.registry, "a", lost).await);
+    assert_eq!(
+        follower.compare(|_| {}).await.unwrap().different,
+        [("blobs", 1)]
+    );
+    let healed = pass(follower, true).await;
+    assert_eq!((healed.brought.0, healed.missing), (1, vec![]));
+    assert_eq!(follower.compare(|_| {}).await.unwrap().different, []);
 }
 
 async fn a_place_is_filled_by_one_move_and_quiet_afterwards(f: Fixture) {
+    // A look marks nothing.
+    for _ in 0..2 {
+        assert_eq!(
+            arrival::look(&f.db, "x into y").await.unwrap(),
+            Found::Empty
+        );
+    }
+    assert_eq!(arrival::mark(&f.db).await.unwrap(), None);
+    assert_eq!(arrival::blob_in(&*f.store).await.unwrap(), None);
     assert_eq!(
         arrival::begin(&f.db, "x into y").await.unwrap(),
         Found::Empty
@@ -350,6 +380,8 @@ async fn a_place_is_filled_by_one_move_and_quiet_afterwards(f: Fixture) {
 
     // What lost its last name, and whose lease ends, is not collected before that time.
     let (image, layer) = push_image(&f.registry, "a", "v1", "x").await;
+    let other = blobs_of(&*f.store).await.remove(0).1.to_string();
+    assert_eq!(arrival::blob_in(&*f.store).await.unwrap(), Some(other));
     f.registry
         .delete_manifest(&delete("a"), &image, &"r".into())
         .await

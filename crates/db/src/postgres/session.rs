@@ -36,7 +36,8 @@ impl Session {
         }
     }
 
-    /// Begins a transaction, together with its first statement.
+    /// Begins a transaction, together with its first statement. Should it not begin, that statement can change nothing: by
+    /// default, connections only read.
     pub(super) fn begin(&mut self, sql: &'static str) {
         let client = self.driver.client();
         self.driver

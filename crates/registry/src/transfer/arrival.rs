@@ -1,5 +1,6 @@
 //! The mark of a place that is being filled: no server starts on it, and only the move that began it goes on.
 
+use lazuli_blobs::{BlobStore, Listed};
 use lazuli_db::{Db, Error, Tx, params};
 
 use crate::Result;
@@ -10,7 +11,7 @@ pub(super) const ROW: &str = "arriving";
 /// What was found in a place that is to be filled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// Nothing; now it has the mark.
+    /// Nothing.
     Empty,
     /// The same mark.
     Begun,
@@ -32,24 +33,51 @@ pub async fn installation(db: &Db) -> Result<Option<String>> {
     Ok(db.read_one(read).await?)
 }
 
-/// Marks an empty place. `mark` says where the installation comes from and what else has to be the same the next time.
+/// What is in a place; writes nothing. `mark` says where the installation comes from and what else has to be the same the next
+/// time.
+pub async fn look(db: &Db, mark: &str) -> Result<Found> {
+    let mark = mark.to_owned();
+    Ok(db.read_one(move |tx| find(tx, &mark)).await?)
+}
+
+/// Marks an empty place. Only when nothing else is in the way of the move: the mark makes a place one of this move's.
 pub async fn begin(db: &Db, mark: &str) -> Result<Found> {
     let mark = mark.to_owned();
     let found = db
-        .write(move |tx| match read(tx)? {
-            Some(other) if other == mark => Ok(Found::Begun),
-            Some(other) => Ok(Found::Other(other)),
-            None if super::sql::has_registries(tx)? => Ok(Found::Used),
-            None => {
+        .write(move |tx| {
+            let found = find(tx, &mark)?;
+            if found == Found::Empty {
                 tx.execute(
                     "INSERT INTO settings (name, value) VALUES (?1, ?2)",
                     params![ROW, mark.as_str()],
                 )?;
-                Ok::<_, Error>(Found::Empty)
             }
+            Ok::<_, Error>(found)
         })
         .await?;
     Ok(found)
+}
+
+fn find(tx: &mut Tx<'_>, mark: &str) -> Result<Found, Error> {
+    Ok(match read(tx)? {
+        Some(other) if other == mark => Found::Begun,
+        Some(other) => Found::Other(other),
+        None if super::sql::has_registries(tx)? => Found::Used,
+        None => Found::Empty,
+    })
+}
+
+/// Whether blobs are in a store already, and one of them.
+pub async fn blob_in(store: &dyn BlobStore) -> Result<Option<String>> {
+    let mut lister = store.list_names();
+    while let Some(listed) = lister.next().await? {
+        for listed in listed {
+            if let Listed::Blob(blob) = listed {
+                return Ok(Some(blob.location.to_string()));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// The mark, if there is one.

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::{Progress, arrival, carry, closed};
 use crate::gc::sql::TRUST;
 use crate::{Error, Result};
-use sql::{Blob, Change};
+use sql::{Blob, Change, Placed};
 
 /// Blobs on their way at the same time.
 const AT_ONCE: usize = 8;
@@ -77,10 +77,11 @@ pub struct Follower {
     target: Db,
     from: Arc<dyn BlobStore>,
     to: Arc<dyn BlobStore>,
-    /// Blobs that come without their bytes, because there are none.
-    left: BTreeSet<(i64, Digest)>,
-    /// Blobs that were read in the target.
-    verified: BTreeSet<(i64, Digest)>,
+    /// Blobs that come without their bytes, because there are none in their places in the source. One that was pushed again
+    /// has another place.
+    left: BTreeSet<Placed>,
+    /// Blobs that were read in their places in the target.
+    verified: BTreeSet<Placed>,
 }
 
 impl std::fmt::Debug for Follower {
@@ -161,7 +162,7 @@ impl Follower {
             let next = blobs.next().await?;
             let is_over = next.is_none();
             if let Some(blob) = next.filter(|blob| blob.location.is_some()) {
-                if self.verified.contains(&blob.id()) {
+                if self.verified.contains(&blob.placed()) {
                     (done, bytes) = (done + 1, bytes + blob.size);
                     continue;
                 }
@@ -185,7 +186,7 @@ impl Follower {
                     all_bytes,
                 });
                 if is_whole {
-                    self.verified.insert(blob.id());
+                    self.verified.insert(blob.placed());
                     continue;
                 }
                 damaged.push(blob.digest);
@@ -200,7 +201,7 @@ impl Follower {
 
     /// Whether the target has bytes where the source has.
     fn is_placed(&self, mine: &Blob, theirs: &Blob) -> bool {
-        mine.location.is_none() || theirs.location.is_some() || self.left.contains(&mine.id())
+        mine.location.is_none() || theirs.location.is_some() || self.left.contains(&mine.placed())
     }
 
     async fn blobs(
@@ -221,7 +222,7 @@ impl Follower {
                 Some((None, Some(theirs))) => changes.push(Change::Remove(theirs)),
                 Some((Some(mine), theirs)) => {
                     let has_place = theirs.as_ref().is_some_and(|row| row.location.is_some());
-                    let is_left = self.left.contains(&mine.id());
+                    let is_left = self.left.contains(&mine.placed());
                     if mine.location.is_some() && !has_place && !is_left {
                         let (from, to) = (self.from.clone(), self.to.clone());
                         running.spawn(async move {
@@ -263,7 +264,7 @@ impl Follower {
                     if !leave_missing {
                         continue;
                     }
-                    self.left.insert(blob.id());
+                    self.left.insert(blob.placed());
                 }
                 changes.push(Change::Put(blob, place));
             }

@@ -188,10 +188,13 @@ impl Registry {
                 },
             )
             .await;
-        if let Err(Error::OutOfSpace | Error::ReadOnly | Error::Busy | Error::Moving { .. }) =
-            outcome
-        {
-            // The transaction did not happen, and the session cannot go on: its bytes would only keep the disk full.
+        let did_not_happen = matches!(
+            outcome,
+            Err(Error::OutOfSpace | Error::ReadOnly | Error::Busy | Error::Moving { .. })
+        );
+        if did_not_happen && self.inner.nodes.is_none() {
+            // The session cannot go on: its bytes would only keep the disk full. Another node may have been sent the same
+            // request, and have made them a blob: then they are not ours to remove.
             let _ = self.inner.store.remove(&location).await;
         }
         match outcome? {

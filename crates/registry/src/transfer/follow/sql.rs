@@ -20,9 +20,12 @@ pub(super) struct Blob {
     condemned_at: Option<i64>,
 }
 
+/// A blob in one place: where it is put again it is another one.
+pub(super) type Placed = (i64, Digest, Option<String>);
+
 impl Blob {
-    pub(super) fn id(&self) -> (i64, Digest) {
-        (self.registry, self.digest)
+    pub(super) fn placed(&self) -> Placed {
+        (self.registry, self.digest, self.location.clone())
     }
 
     /// In the order of the table.
