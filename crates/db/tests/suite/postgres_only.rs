@@ -241,3 +241,67 @@ fn opening_works_from_async_code() {
         drop(db);
     });
 }
+
+/// Runs statements in a connection of their own, which then sleeps in its transaction until the test ends it.
+fn asleep(database: &Arc<Database>, statements: &str) -> std::thread::JoinHandle<()> {
+    let sleeper = std::thread::spawn({
+        let (database, sql) = (
+            database.clone(),
+            format!("BEGIN; {statements}; SELECT pg_sleep(600)"),
+        );
+        move || drop(database.psql(&sql))
+    });
+    while sleepers(database, "COUNT(*)") != "1" {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    sleeper
+}
+
+fn sleepers(database: &Database, what: &str) -> String {
+    let sql = format!(
+        "SELECT {what} FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+    );
+    database.psql(&sql).unwrap().trim().to_owned()
+}
+
+#[test]
+fn writers_of_all_roles_are_waited_for_and_nobodys_reading() {
+    let Some(Place::Postgres(database)) = Place::postgres() else {
+        return;
+    };
+    let database = Arc::new(database);
+    let db = Db::open_postgres(PostgresOptions::new(database.url())).unwrap();
+    // A role that may see nothing of what others do. Roles are of the whole server, which tests share.
+    let role = format!("settler_{}", std::process::id());
+    database
+        .psql(&format!(
+            "CREATE ROLE {role} LOGIN; GRANT ALL ON SCHEMA public TO {role}; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"
+        ))
+        .unwrap();
+    let url = database
+        .url()
+        .replace("user=postgres", &format!("user={role}"));
+    let other = Db::open_postgres(PostgresOptions::new(url)).unwrap();
+    let both = [&db, &other];
+    let settled = |limit| both.map(|db| block(lazuli_db::settle(db, limit)).unwrap());
+    let (short, long) = (Duration::from_millis(200), Duration::from_mins(1));
+
+    let read = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT COUNT(*) FROM settings";
+    let reader = asleep(&database, read);
+    assert_eq!(settled(long), [true, true]);
+    // It was there all the time.
+    assert_eq!(sleepers(&database, "COUNT(pg_terminate_backend(pid))"), "1");
+    reader.join().unwrap();
+
+    let serializable = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; SELECT * FROM settings";
+    for writes in [
+        "INSERT INTO settings (name, value) VALUES ('b', 'c')",
+        serializable,
+    ] {
+        let writer = asleep(&database, writes);
+        assert_eq!(settled(short), [false, false], "{writes}");
+        assert_eq!(sleepers(&database, "COUNT(pg_terminate_backend(pid))"), "1");
+        writer.join().unwrap();
+        assert_eq!(settled(long), [true, true]);
+    }
+}
