@@ -12,6 +12,7 @@ mod sql;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use lazuli_db::clock::Clock;
 use lazuli_db::hlc::Hlc;
@@ -204,6 +205,25 @@ impl Log {
     /// To be called after a transaction that appended has committed: wakes the sequencer. Costs next to nothing.
     pub fn committed(&self) {
         self.committed.notify_one();
+    }
+
+    /// Waits until everything committed so far is numbered, by whichever sequencer; false if that takes longer than `patience`.
+    pub async fn await_numbers(&self, patience: Duration) -> Result<bool, Error> {
+        let wait = async {
+            let origin = self.origin;
+            while self
+                .db
+                .read(move |tx| sql::has_unnumbered(tx, origin))
+                .await?
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Ok::<_, Error>(())
+        };
+        match tokio::time::timeout(patience, wait).await {
+            Ok(outcome) => outcome.map(|()| true),
+            Err(_) => Ok(false),
+        }
     }
 
     /// A number that no other call, in this process or another, gives: for rows that need an identifier.

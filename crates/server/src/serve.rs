@@ -235,6 +235,13 @@ impl Server {
                 "some transfers took longer than limits.shutdown_grace and were cut off"
             );
         }
+        if self.journal.is_some() {
+            // It holds what is numbered.
+            let log = self.registry.log().clone();
+            if !matches!(log.await_numbers(CLOSING).await, Ok(true)) {
+                tracing::warn!("the last changes have no numbers yet: the journal lacks them");
+            }
+        }
         background.stop().await;
         self.close().await
     }
