@@ -11,7 +11,6 @@ use lazuli_blobs::{BlobStore, Listed, MemoryStore};
 use lazuli_db::clock::Clock as _;
 use lazuli_db::{Db, SqliteOptions, Tx, params};
 use lazuli_registry::gc::{self, Gc};
-use lazuli_registry::transfer::arrival::{self, Found};
 use lazuli_registry::transfer::closed::{self, Closed};
 use lazuli_registry::transfer::{Follower, Pass};
 use lazuli_registry::{Error, Registry};
@@ -335,80 +334,9 @@ async fn what_was_left_and_healed_comes(f: &Fixture, follower: &mut Follower, lo
     assert_eq!(follower.compare(|_| {}).await.unwrap().different, []);
 }
 
-async fn a_place_is_filled_by_one_move_and_quiet_afterwards(f: Fixture) {
-    // A look marks nothing.
-    for _ in 0..2 {
-        assert_eq!(
-            arrival::look(&f.db, "x into y").await.unwrap(),
-            Found::Empty
-        );
-    }
-    assert_eq!(arrival::mark(&f.db).await.unwrap(), None);
-    assert_eq!(arrival::blob_in(&*f.store).await.unwrap(), None);
-    assert_eq!(
-        arrival::begin(&f.db, "x into y").await.unwrap(),
-        Found::Empty
-    );
-    assert_eq!(
-        arrival::begin(&f.db, "x into y").await.unwrap(),
-        Found::Begun
-    );
-    let other = Found::Other("x into y".to_owned());
-    assert_eq!(arrival::begin(&f.db, "z").await.unwrap(), other);
-    assert_eq!(
-        arrival::mark(&f.db).await.unwrap().as_deref(),
-        Some("x into y")
-    );
-    let until = f.clock.now_us() + 50 * SECOND;
-    arrival::finish(&f.db, until).await.unwrap();
-    assert_eq!(arrival::mark(&f.db).await.unwrap(), None);
-    let insert = |tx: &mut Tx<'_>| {
-        tx.execute(
-            "INSERT INTO registries (id, name, anonymous_pull, created_at) VALUES (1, 'n', 0, 5)",
-            params![],
-        )
-    };
-    f.db.write(insert).await.unwrap();
-    assert_eq!(
-        arrival::begin(&f.db, "x into y").await.unwrap(),
-        Found::Used
-    );
-    assert_eq!(
-        arrival::installation(&f.db).await.unwrap().as_deref(),
-        Some("n@5")
-    );
-
-    // What lost its last name, and whose lease ends, is not collected before that time.
-    let (image, layer) = push_image(&f.registry, "a", "v1", "x").await;
-    let other = blobs_of(&*f.store).await.remove(0).1.to_string();
-    assert_eq!(arrival::blob_in(&*f.store).await.unwrap(), Some(other));
-    f.registry
-        .delete_manifest(&delete("a"), &image, &"r".into())
-        .await
-        .unwrap();
-    f.clock.advance(Duration::from_secs(3500));
-    arrival::finish(&f.db, f.clock.now_us() + 2400 * SECOND)
-        .await
-        .unwrap();
-    let gc = Gc::open(&f.registry, gc::Options::new(Duration::from_secs(10)))
-        .await
-        .unwrap();
-    let collect = async |seconds: u64| {
-        for _ in 0..4 {
-            f.clock.advance(Duration::from_secs(seconds));
-            gc.run_once().await.unwrap();
-        }
-    };
-    collect(500).await;
-    assert!(is_there(&f.registry, "a", &layer).await);
-    collect(500).await;
-    assert!(!is_there(&f.registry, "a", &layer).await);
-}
-
 on_both_engines! {
     while_it_moves_nothing_is_written_and_everything_read,
     one_run_at_a_time_closes_a_registry,
     each_pass_brings_what_is_new_and_takes_away_what_is_gone,
     bytes_that_are_damaged_on_the_way_are_brought_again,
-    a_place_is_filled_by_one_move_and_quiet_afterwards,
 }
