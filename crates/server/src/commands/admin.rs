@@ -78,8 +78,8 @@ pub(crate) async fn reset_password(matches: &ArgMatches, given: &Given) -> anyho
     let which = AdminPassword::parse(name).context("there is no such password")?;
     let folder = DataFolder::existing(&settings.general.data_dir)?;
     let server = folder.check_running_server()?;
-    let clock = wire_up::clock();
     let db = wire_up::open_database(&settings, &folder)?;
+    let clock = wire_up::clock_of(&db).await?;
     super::migrate::refuse_if_moving(&db).await?;
     let key = master_key::for_command(&settings, &folder)?;
     let identity = wire_up::open_identity_beside(&db, &clock, &key).await?;
@@ -132,8 +132,8 @@ pub(crate) async fn rotate_keys(matches: &ArgMatches, given: &Given) -> anyhow::
     let settings = Configuration::load(given)?.settings;
     let folder = DataFolder::existing(&settings.general.data_dir)?;
     let server = folder.check_running_server()?;
-    let clock = wire_up::clock();
     let db = wire_up::open_database(&settings, &folder)?;
+    let clock = wire_up::clock_of(&db).await?;
     super::migrate::refuse_if_moving(&db).await?;
     let key = master_key::for_command(&settings, &folder)?;
     let identity = wire_up::open_identity_beside(&db, &clock, &key).await?;
