@@ -17,7 +17,7 @@ const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) struct Place {
     folder: tempfile::TempDir,
     settings: String,
-    _database: Option<Database>,
+    database: Option<Database>,
 }
 
 impl Place {
@@ -56,14 +56,33 @@ impl Place {
         Self {
             folder: tempfile::tempdir().unwrap(),
             settings,
-            _database: database,
+            database,
         }
+    }
+
+    /// The same bucket, with a database in another folder.
+    pub(crate) fn with_another_database(&self) -> Self {
+        let storage = self.settings.find("[storage]").unwrap();
+        Self::with(self.settings[storage..].to_owned(), None)
+    }
+
+    /// Runs statements in its database.
+    pub(crate) fn psql(&self, sql: &str) {
+        self.database.as_ref().unwrap().psql(sql).unwrap();
+    }
+
+    /// Its data folder.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 
     pub(crate) fn file(&self) -> PathBuf {
         let path = self.folder.path().join("new.toml");
-        let data = self.folder.path().join("data");
-        let text = format!("data_dir = \"{}\"\n{}", data.display(), self.settings);
+        let text = format!(
+            "data_dir = \"{}\"\n{}",
+            self.data().display(),
+            self.settings
+        );
         std::fs::write(&path, text).unwrap();
         path
     }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::bail;
-use lazuli_db::settle;
+use lazuli_db::clock::Clock;
+use lazuli_db::{Db, settle};
 use lazuli_registry::transfer::closed::{self, Closed};
 use lazuli_registry::transfer::{arrival, has_unnumbered};
 use tokio::time::Instant;
@@ -36,6 +37,8 @@ enum End {
     Closed,
     /// Not everything could be brought in time; writes go on.
     TooLong,
+    /// Both sides are not the same yet.
+    NotYet(String),
     /// Somebody wrote: the pause had ended without us, or was taken away.
     Interrupted,
 }
@@ -46,18 +49,32 @@ impl CutOver<'_> {
         let mut pause = None;
         if is_closed {
             // Nobody writes: what an earlier run left is brought.
-            self.bring_the_rest().await?;
+            self.bring_all().await?;
         } else {
             pause = Some(self.close().await?);
         }
-        let now = wire_up::clock().now_us();
+        let now = wire_up::clock_of(&self.run.places.target).await?.now_us();
         let lease = i64::try_from(self.run.places.lease.as_micros()).unwrap_or(i64::MAX);
         arrival::finish(&self.run.places.target, now.saturating_add(lease)).await?;
         Ok(pause)
     }
 
+    async fn bring_all(&mut self) -> anyhow::Result<()> {
+        let mut reason = String::new();
+        for _ in 0..ATTEMPTS {
+            self.holding.wait_until_quiet().await?;
+            self.holding.check()?;
+            match self.bring_the_rest().await? {
+                None => return Ok(()),
+                Some(why) => reason = why,
+            }
+        }
+        bail!("the move could not be completed: {reason}; nothing is lost, run it again")
+    }
+
     async fn close(&mut self) -> anyhow::Result<Duration> {
         for _ in 0..ATTEMPTS {
+            self.holding.wait_until_quiet().await?;
             self.holding.check()?;
             let begun = Instant::now();
             let (end, took) = (self.pause().await?, begun.elapsed());
@@ -67,6 +84,7 @@ impl CutOver<'_> {
                     "writes go on: the pause got longer than {} s (--longest-pause)",
                     self.run.longest_pause.as_secs()
                 ))?,
+                End::NotYet(why) => say(&format!("writes go on: {why}"))?,
                 End::Interrupted => say("writes go on: the pause was ended by somebody else")?,
             }
             self.run.follow(self.holding).await?;
@@ -80,14 +98,19 @@ impl CutOver<'_> {
         let db = self.run.places.source.clone();
         let closed = Closed {
             holder: self.holding.holder.clone(),
-            until: Some(after(UNATTENDED)),
+            until: Some(after(&self.run.places.clock, UNATTENDED)),
             to: self.run.places.name.clone(),
         };
-        if !closed::close(&db, &closed, wire_up::clock().now_us()).await? {
+        let clock = self.run.places.clock.clone();
+        if !closed::close(&db, &closed, clock.now_us()).await? {
             bail!("another move has paused this registry");
         }
         let is_lost = Arc::new(AtomicBool::new(false));
-        let prolonging = tokio::spawn(prolong(db.clone(), closed.holder.clone(), is_lost.clone()));
+        let prolonging = tokio::spawn(prolong(
+            (db.clone(), clock),
+            closed.holder.clone(),
+            is_lost.clone(),
+        ));
         let brought = tokio::time::timeout(self.run.longest_pause, self.bring_the_rest()).await;
         prolonging.abort();
         let _ = prolonging.await;
@@ -97,10 +120,11 @@ impl CutOver<'_> {
                 let _ = closed::open(&db, Some(&closed.holder)).await;
                 return Err(error.context("writes go on here"));
             }
+            Ok(Ok(Some(why))) => End::NotYet(why),
             // Only if the row stood there all the time, whatever the clocks say.
-            Ok(Ok(())) if is_lost.load(Ordering::Acquire) => End::Interrupted,
-            Ok(Ok(())) if closed::prolong(&db, &closed.holder, None).await? => End::Closed,
-            Ok(Ok(())) => End::Interrupted,
+            Ok(Ok(None)) if is_lost.load(Ordering::Acquire) => End::Interrupted,
+            Ok(Ok(None)) if closed::prolong(&db, &closed.holder, None).await? => End::Closed,
+            Ok(Ok(None)) => End::Interrupted,
         };
         if !matches!(end, End::Closed) {
             closed::open(&db, Some(&closed.holder)).await?;
@@ -108,14 +132,14 @@ impl CutOver<'_> {
         Ok(end)
     }
 
-    /// Nobody writes: brings what is left, until both sides are the same.
-    async fn bring_the_rest(&mut self) -> anyhow::Result<()> {
+    /// Nobody writes: brings what is left, until both sides are the same; else says why they are not yet.
+    async fn bring_the_rest(&mut self) -> anyhow::Result<Option<String>> {
         let source = &self.run.places.source;
         if !settle(source, SETTLING).await? {
-            bail!(
+            return Ok(Some(format!(
                 "a transaction on the database goes on for longer than {} s",
                 SETTLING.as_secs()
-            );
+            )));
         }
         // A server that runs numbers them at once; else the next one does.
         let begun = Instant::now();
@@ -136,26 +160,27 @@ impl CutOver<'_> {
             let checked = checked.await?;
             different = checked.different;
             if different.is_empty() {
-                return say(&format!(
+                say(&format!(
                     "compared: {} rows are the same on both sides",
                     checked.rows
-                ));
+                ))?;
+                return Ok(None);
             }
         }
-        bail!("the new place differs: {different:?}")
+        Ok(Some(format!("the new place differs: {different:?}")))
     }
 }
 
-fn after(time: Duration) -> i64 {
+fn after(clock: &Arc<dyn Clock>, time: Duration) -> i64 {
     let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-    wire_up::clock().now_us().saturating_add(micros)
+    clock.now_us().saturating_add(micros)
 }
 
 /// Keeps the pause from ending by itself. What it could not prolong ends it.
-async fn prolong(db: lazuli_db::Db, holder: String, is_lost: Arc<AtomicBool>) {
+async fn prolong((db, clock): (Db, Arc<dyn Clock>), holder: String, is_lost: Arc<AtomicBool>) {
     loop {
         tokio::time::sleep(PROLONG).await;
-        if let Ok(false) = closed::prolong(&db, &holder, Some(after(UNATTENDED))).await {
+        if let Ok(false) = closed::prolong(&db, &holder, Some(after(&clock, UNATTENDED))).await {
             is_lost.store(true, Ordering::Release);
             return;
         }

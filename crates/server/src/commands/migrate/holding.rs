@@ -10,18 +10,25 @@ use lazuli_db::Db;
 use lazuli_db::clock::Clock;
 use lazuli_registry::gc;
 use lazuli_registry::leases::{Lease, LeaseError};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
+
+use super::say;
 
 /// The name of the lease.
 const MIGRATE: &str = "migrate";
 const TTL: Duration = Duration::from_secs(10);
 const RENEW: Duration = Duration::from_secs(3);
+/// How often garbage collection's is tried for while a pass has it, and how long that is waited for.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
+const COLLECTING: Duration = Duration::from_mins(2);
 
 pub(super) struct Holding {
     /// Which run this is.
     pub(super) holder: String,
     is_lost: Arc<AtomicBool>,
+    /// Whether no garbage is collected.
+    is_quiet: watch::Receiver<bool>,
     keeper: JoinHandle<()>,
     stop: oneshot::Sender<()>,
 }
@@ -35,10 +42,12 @@ impl Holding {
             bail!("another `lazuli migrate` is at work on this registry");
         };
         let is_lost = Arc::new(AtomicBool::new(false));
+        let (quiet, is_quiet) = watch::channel(false);
         let keeper = Keeper {
             lease: Some(lease),
             collecting: None,
             is_lost: is_lost.clone(),
+            quiet,
             holder: holder.clone(),
             db: db.clone(),
             clock: clock.clone(),
@@ -47,6 +56,7 @@ impl Holding {
         Ok(Self {
             holder,
             is_lost,
+            is_quiet,
             keeper: tokio::spawn(keeper.run(stopped)),
             stop,
         })
@@ -57,6 +67,18 @@ impl Holding {
         if self.is_lost.load(Ordering::Acquire) {
             bail!("another `lazuli migrate` has taken over; this one ends");
         }
+        Ok(())
+    }
+
+    /// Waits for the end of a pass of garbage collection. One that takes too long goes on beside.
+    pub(super) async fn wait_until_quiet(&mut self) -> anyhow::Result<()> {
+        if *self.is_quiet.borrow() {
+            return Ok(());
+        }
+        say("waiting for the end of a pass of garbage collection")?;
+        let quiet = self.is_quiet.wait_for(|is_quiet| *is_quiet);
+        // The sender is gone when another run has taken over, which is looked at elsewhere.
+        let _ = tokio::time::timeout(COLLECTING, quiet).await;
         Ok(())
     }
 
@@ -91,6 +113,7 @@ struct Keeper {
     lease: Option<Lease>,
     collecting: Option<Lease>,
     is_lost: Arc<AtomicBool>,
+    quiet: watch::Sender<bool>,
     holder: String,
     db: Db,
     clock: Arc<dyn Clock>,
@@ -106,7 +129,10 @@ impl Keeper {
                 return;
             }
             self.collect_nothing().await;
-            if tokio::time::timeout(RENEW, &mut stopped).await.is_ok() {
+            let is_quiet = self.collecting.is_some();
+            self.quiet.send_replace(is_quiet);
+            let rest = if is_quiet { RENEW } else { TRY_AGAIN };
+            if tokio::time::timeout(rest, &mut stopped).await.is_ok() {
                 break;
             }
         }

@@ -102,7 +102,7 @@ fn say(text: &str) -> anyhow::Result<()> {
 
 async fn migrate(matches: &ArgMatches, given: &Given, file: PathBuf) -> anyhow::Result<()> {
     let places = Places::open(given, file).await?;
-    let mut holding = Holding::begin(&places.source, &wire_up::clock()).await?;
+    let mut holding = Holding::begin(&places.source, &places.clock).await?;
     say(&format!("moving to {}", places.name))?;
     let longest = matches.get_one::<u64>("longest-pause").copied();
     let mut run = Run {
@@ -155,9 +155,9 @@ impl Run {
     /// Whether this place and the new one are what they should be, and whether this one was closed for good already.
     async fn agree(&self) -> anyhow::Result<bool> {
         let places = &self.places;
-        let now = wire_up::clock().now_us();
+        let now = places.clock.now_us();
         let state = closed::state(&places.source, now).await?;
-        let found = arrival::begin(&places.target, &places.mark).await?;
+        let found = arrival::look(&places.target, &places.mark).await?;
         match (&state, &found) {
             (Some(closed), _) if closed.until.is_none() && closed.to != places.name => bail!(
                 "this registry was moved to {} already; `lazuli migrate --abort` opens it again",
@@ -177,11 +177,15 @@ impl Run {
                  Give an empty database, or the storage.url of before",
                 places.mark
             ),
-            (Some(closed), Found::Empty) if closed.until.is_none() => bail!(
-                "this registry was moved to {} already, but there is nothing now; `lazuli migrate --abort` opens it again",
-                closed.to
-            ),
+            (Some(closed), Found::Empty) if closed.until.is_none() => {
+                bail!(places::lost(&closed.to))
+            }
+            (_, Found::Empty) => places.refuse_used_store().await?,
             _ => {}
+        }
+        // Whatever may be refused was; from here on the new place is this move's, and a run that finds the mark goes on.
+        if arrival::begin(&places.target, &places.mark).await? != found {
+            bail!("somebody else began to fill the new place a moment ago");
         }
         match state {
             Some(closed) if closed.until.is_none() => Ok(true),
@@ -297,7 +301,8 @@ async fn abort(given: &Given) -> anyhow::Result<()> {
             "Writes go on here. A move that is at work notices and begins its pause again; end it first.".to_owned()
         }
         Some(closed) => format!(
-            "Writes go on here. What was pushed to {} is not here. To move again, give an empty database.",
+            "Writes go on here. What was pushed to {} is not here. To move again, give an empty database and a place for blobs that \
+             has none.",
             closed.to
         ),
     };
@@ -312,7 +317,7 @@ pub(crate) async fn look(db: &Db) -> anyhow::Result<()> {
             "this database is being filled by `lazuli migrate` (from {mark}) and is not whole yet: run that to its end first"
         );
     }
-    if let Some(closed) = closed::state(db, wire_up::clock().now_us()).await? {
+    if let Some(closed) = closed::state(db, wire_up::clock_of(db).await?.now_us()).await? {
         let to = closed.to;
         tracing::warn!(%to, "this registry was moved: it takes no writes; `lazuli migrate --abort` opens it again");
     }
@@ -321,7 +326,7 @@ pub(crate) async fn look(db: &Db) -> anyhow::Result<()> {
 
 /// For commands that change what would not come along any more.
 pub(crate) async fn refuse_if_moving(db: &Db) -> anyhow::Result<()> {
-    match closed::state(db, wire_up::clock().now_us()).await? {
+    match closed::state(db, wire_up::clock_of(db).await?.now_us()).await? {
         None => Ok(()),
         Some(closed) => Err(anyhow::anyhow!("nothing was changed"))
             .with_context(|| format!("this registry is being moved to {}, or was", closed.to)),

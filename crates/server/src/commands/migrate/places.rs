@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use lazuli_blobs::BlobStore;
 use lazuli_db::Db;
-use lazuli_registry::transfer::arrival;
+use lazuli_db::clock::Clock;
+use lazuli_registry::journal;
+use lazuli_registry::transfer::{arrival, closed};
 
 use crate::config::{Configuration, DatabaseUrl, Given, Settings, StorageUrl, absolute};
 use crate::data_folder::{DataFolder, Held, write_private};
@@ -24,6 +26,8 @@ pub(super) struct Places {
     pub(super) name: String,
     /// What the new place is marked with until it is whole.
     pub(super) mark: String,
+    /// The time that the servers of the old place go by.
+    pub(super) clock: Arc<dyn Clock>,
     /// How long a digest that was affirmed stays, by the longer of both settings.
     pub(super) lease: Duration,
     key: [u8; master_key::LENGTH],
@@ -48,6 +52,14 @@ impl Places {
         old_folder.check_running_server()?;
         refuse_the_same(&old, &new)?;
         let key = master_key::for_command(&old, &old_folder)?;
+        let (name, blobs) = names(&new);
+        let source = wire_up::open_database(&old, &old_folder)?;
+        let clock = wire_up::clock_of(&source).await?;
+        let installation = arrival::installation(&source)
+            .await?
+            .context("there is no registry here yet: start lazuli with the new configuration")?;
+        // Before anything is made there.
+        refuse_if_moved(&source, &new, &name).await?;
         // The running server has the folder, if it stays the same.
         let (new_folder, held) = if is_same_folder(&old, &new) {
             (old_folder.clone(), None)
@@ -56,16 +68,12 @@ impl Places {
             (folder, Some(held))
         };
         let lacks_key = lacks_key(&new, &new_folder, &key)?;
-        let source = wire_up::open_database(&old, &old_folder)?;
-        let installation = arrival::installation(&source)
-            .await?
-            .context("there is no registry here yet: start lazuli with the new configuration")?;
         let from = storage::open(&old, old_folder.path()).await?;
         let target = wire_up::open_database(&new, &new_folder)?;
         let to = storage::open(&new, new_folder.path()).await?;
-        let (name, blobs) = names(&new);
         Ok(Self {
             mark: format!("{installation} into {blobs}"),
+            clock,
             lease: old.leases.duration.0.max(new.leases.duration.0),
             file,
             source,
@@ -84,6 +92,23 @@ impl Places {
     pub(super) fn copy_key(&mut self) -> anyhow::Result<()> {
         if std::mem::take(&mut self.lacks_key) {
             write_private(&key_path(&self.new_folder), &self.key)?;
+        }
+        Ok(())
+    }
+
+    /// Blobs that a new database does not know would be another installation's, or collected as nobody's.
+    pub(super) async fn refuse_used_store(&self) -> anyhow::Result<()> {
+        if let Some(blob) = arrival::blob_in(&*self.to).await? {
+            bail!(
+                "the store of the new place is not empty: it has the blob {blob}, perhaps of another registry. Give another \
+                 storage.url, such as a folder of the bucket that nothing uses, or another data_dir"
+            );
+        }
+        if journal::is_kept_in(&self.to).await? {
+            bail!(
+                "the store of the new place is not empty: it has the journal of another registry. Give another storage.url, \
+                 such as a folder of the bucket that nothing uses"
+            );
         }
         Ok(())
     }
@@ -162,6 +187,34 @@ fn refuse_the_same(old: &Settings, new: &Settings) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// Refuses a move from a registry that was moved elsewhere, or to a place that is gone.
+async fn refuse_if_moved(source: &Db, new: &Settings, name: &str) -> anyhow::Result<()> {
+    let Some(closed) = closed::state(source, i64::MIN).await? else {
+        return Ok(());
+    };
+    if closed.until.is_none() && closed.to != name {
+        bail!(
+            "this registry was moved to {} already; `lazuli migrate --abort` opens it again",
+            closed.to
+        );
+    }
+    let folder = &new.general.data_dir;
+    if closed.until.is_none()
+        && new.database.url == DatabaseUrl::Embedded
+        && folder.try_exists().is_ok_and(|is_there| !is_there)
+    {
+        bail!(lost(&closed.to));
+    }
+    Ok(())
+}
+
+/// Of a move that is complete, to a place that has nothing.
+pub(super) fn lost(place: &str) -> String {
+    format!(
+        "this registry was moved to {place} already, but there is nothing now; `lazuli migrate --abort` opens it again"
+    )
 }
 
 /// The place, and where its blobs are.
