@@ -7,6 +7,13 @@ CREATE TABLE settings (
   value TEXT NOT NULL
 ) {clustered};
 
+-- Whether writes are closed. Every push reads it, so it is not with the settings: nothing else is written here that a push
+-- could collide with.
+CREATE TABLE closings (
+  name TEXT NOT NULL PRIMARY KEY,
+  value TEXT NOT NULL
+) {clustered};
+
 CREATE TABLE registries (
   id {i64} NOT NULL PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,

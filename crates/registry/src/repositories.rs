@@ -50,7 +50,7 @@ impl Registry {
 
     /// Deletes a repository with all its tags and manifests, in a transaction whose size does not depend on how many they are:
     /// its name goes to an empty row, and garbage collection removes the old one's rows in steps. Its blobs stay as long
-    /// as they are leased. Returns some of what was removed, [`LISTED`] manifests and tags at most.
+    /// as they are leased. Returns some of what was removed, a thousand manifests and tags at most.
     pub async fn delete_repository(
         &self,
         access: &RepositoryAccess<Delete>,

@@ -7,7 +7,8 @@ use super::field::Field;
 use super::record::Rows;
 
 /// What means nothing anywhere else, or follows from the rest.
-const LEFT_OUT: [&str; 8] = [
+const LEFT_OUT: [&str; 9] = [
+    "closings",
     "uploads",
     "operations",
     "log_cursors",
@@ -28,14 +29,8 @@ pub(super) const SMALL: [&str; 5] = [
 ];
 
 /// Settings that are about this database only.
-pub(super) const LOCAL_SETTINGS: [&str; 6] = [
-    "journal",
-    "rebuild",
-    "moving",
-    "arriving",
-    "gc.trust",
-    "blob_store",
-];
+pub(super) const LOCAL_SETTINGS: [&str; 5] =
+    ["journal", "rebuild", "arriving", "gc.trust", "blob_store"];
 
 /// Bytes of rows in one line.
 const LINE: usize = 64 << 10;

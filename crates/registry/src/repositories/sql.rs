@@ -22,7 +22,7 @@ const FIND: &str = "SELECT id, holder, listed, floor FROM repositories \
 /// Nothing also when the registry may be closed (`transfer/closed.rs`).
 const FIND_OPEN: &str = "SELECT id, holder, listed, floor FROM repositories \
     WHERE registry_id = ?1 AND name = ?2 AND deleted_at IS NULL \
-    AND NOT EXISTS (SELECT 1 FROM settings WHERE name = 'moving')";
+    AND NOT EXISTS (SELECT 1 FROM closings)";
 
 pub(crate) fn find(
     tx: &mut Tx<'_>,

@@ -53,12 +53,12 @@ impl Closed {
 
 fn read(tx: &mut Tx<'_>) -> Result<Option<(String, Closed)>, lazuli_db::Error> {
     let text = tx.query_one(
-        "SELECT value FROM settings WHERE name = ?1",
+        "SELECT value FROM closings WHERE name = ?1",
         params![ROW],
         |row| row.get_string(0),
     )?;
     let Some(text) = text else { return Ok(None) };
-    let closed = Closed::parse(&text).ok_or(lazuli_db::Error::Corrupt("settings.value"))?;
+    let closed = Closed::parse(&text).ok_or(lazuli_db::Error::Corrupt("closings.value"))?;
     Ok(Some((text, closed)))
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn check(tx: &mut Tx<'_>, now: i64) -> Result<()> {
 }
 
 fn remove(tx: &mut Tx<'_>) -> Result<u64, lazuli_db::Error> {
-    tx.execute("DELETE FROM settings WHERE name = ?1", params![ROW])
+    tx.execute("DELETE FROM closings WHERE name = ?1", params![ROW])
 }
 
 /// Closes the registry. `false`: another move has it closed, or a move is complete.
@@ -101,7 +101,7 @@ pub async fn close(db: &Db, closed: &Closed, now: i64) -> Result<bool> {
             }
             let text = closed.to_text();
             tx.execute(
-                "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                "INSERT INTO closings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
                 params![ROW, text.as_str()],
             )?;
             Ok::<_, lazuli_db::Error>(true)
@@ -122,7 +122,7 @@ pub async fn prolong(db: &Db, holder: &str, until: Option<i64>) -> Result<bool> 
             };
             let new = Closed { until, ..closed }.to_text();
             let changed = tx.execute(
-                "UPDATE settings SET value = ?3 WHERE name = ?1 AND value = ?2",
+                "UPDATE closings SET value = ?3 WHERE name = ?1 AND value = ?2",
                 params![ROW, text.as_str(), new.as_str()],
             )?;
             Ok::<_, lazuli_db::Error>(changed == 1)

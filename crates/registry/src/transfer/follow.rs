@@ -11,7 +11,7 @@ use lazuli_db::{Db, Exceptions, Followed, compare_rows, follow_rows};
 use lazuli_wire::oci::Digest;
 use tokio::task::JoinSet;
 
-use super::{Progress, arrival, carry, closed};
+use super::{Progress, arrival, carry};
 use crate::gc::sql::TRUST;
 use crate::{Error, Result};
 use sql::{Blob, Change, Placed};
@@ -23,10 +23,9 @@ const BATCH: usize = 100;
 
 /// What each side has for itself: what is under way, and places. Rows of blobs are followed here, because theirs differ.
 const OWN: Exceptions = Exceptions {
-    tables: &["blobs", "uploads", "leases", "blob_removals"],
+    tables: &["blobs", "uploads", "leases", "blob_removals", "closings"],
     rows: &[
         ("settings", "name", Some("blob_store")),
-        ("settings", "name", Some(closed::ROW)),
         ("settings", "name", Some(arrival::ROW)),
         ("settings", "name", Some(TRUST)),
         ("quarantine", "location", None),
@@ -41,6 +40,7 @@ const ALIVE: Exceptions = Exceptions {
         "uploads",
         "leases",
         "blob_removals",
+        "closings",
         "transfers",
         "scrub_passes",
         "gc_runs",

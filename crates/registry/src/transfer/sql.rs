@@ -27,7 +27,8 @@ pub(super) fn forget_places(tx: &mut Tx<'_>) -> Result<()> {
         "DELETE FROM leases",
         "DELETE FROM blob_removals",
         "DELETE FROM quarantine WHERE location IS NOT NULL",
-        "DELETE FROM settings WHERE name IN ('blob_store', 'moving', 'arriving')",
+        "DELETE FROM closings",
+        "DELETE FROM settings WHERE name IN ('blob_store', 'arriving')",
     ] {
         tx.execute(statement, params![])?;
     }

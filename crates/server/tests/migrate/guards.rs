@@ -154,7 +154,7 @@ fn a_machine_whose_clock_is_wrong_takes_no_running_move_for_a_dead_one() {
         "another `lazuli migrate` is at work",
     );
     place.psql(&format!(
-        "INSERT INTO settings (name, value) VALUES ('moving', 'other ' || {soon} || ' x')"
+        "INSERT INTO closings (name, value) VALUES ('moving', 'other ' || {soon} || ' x')"
     ));
     refused(
         old.command(&["admin", "reset-password"])

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::process::Child;
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use lazuli_testkit::crash::client::{Client, Shared};
@@ -23,7 +24,9 @@ const ENVIRONMENT: [(&str, &str); 4] = [
 ];
 const CLIENTS: u64 = 6;
 /// How many runs are killed before one may come to its end.
-const KILLS: u64 = 6;
+const KILLS: u64 = 4;
+/// One of these tests at a time: each is load enough for a small machine.
+static TURN: Mutex<()> = Mutex::new(());
 
 fn no_violations(shared: &Shared) {
     let tally = shared.tally();
@@ -34,6 +37,15 @@ fn no_violations(shared: &Shared) {
         .cloned()
         .collect::<Vec<_>>();
     assert!(shown.is_empty(), "{}", shown.join("\n"));
+}
+
+/// Ends the clients, also when the test fails meanwhile.
+struct Over<'a>(&'a Shared);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Ordering::SeqCst);
+    }
 }
 
 /// Lets clients work while something happens.
@@ -47,9 +59,8 @@ fn under_load<T>(shared: &Shared, seed: u64, event: impl FnOnce() -> T) -> T {
                 Client::new(shared, number, random, Vec::new()).load();
             });
         }
-        let outcome = event();
-        shared.is_over.store(true, Ordering::SeqCst);
-        outcome
+        let _over = Over(shared);
+        event()
     })
 }
 
@@ -87,6 +98,7 @@ fn is_closed(old: &Server) -> bool {
 }
 
 fn a_move_under_load(place: &Place, seed: u64) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let old = Server::start(LAZULI, &ENVIRONMENT);
     let authorization = basic("lazuli", PASSWORD);
     let mut shared = Shared::new(vec![old.http()], authorization, Ledger::new(LEASE));
@@ -96,7 +108,11 @@ fn a_move_under_load(place: &Place, seed: u64) {
     under_load(&shared, seed, || {
         // However slow the machine is, there is something to compare.
         let count = |what: &str| shared.tally().counts.get(what).copied().unwrap_or(0);
+        let mut looks = 0;
         while count("manifests") < 100 || count("deleted manifests") < 10 {
+            no_violations(&shared);
+            looks += 1;
+            assert!(looks < 3600, "the clients do nothing");
             std::thread::sleep(Duration::from_millis(50));
         }
         for kill in 0..KILLS {
