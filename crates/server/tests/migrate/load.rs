@@ -24,7 +24,7 @@ const ENVIRONMENT: [(&str, &str); 4] = [
 ];
 const CLIENTS: u64 = 6;
 /// How many runs are killed before one may come to its end.
-const KILLS: u64 = 4;
+const KILLS: u64 = 2;
 /// One of these tests at a time: each is load enough for a small machine.
 static TURN: Mutex<()> = Mutex::new(());
 

@@ -36,7 +36,7 @@ A group, on private engines; then other things happen too, and clients are sprea
   --database KIND    sqlite (default), or postgres: a server with a synchronous standby
   --storage KIND     disk (default), s3: a Ceph RGW, or azure: an Azurite
   --faults KIND,...  only these: kill-node, kill-two, kill-all, kill-database, fail-over, kill-store,
-                     database-network, store-network, sleep, clock (needs libfaketime)
+                     database-network, store-network, sleep; clock, only when named (needs libfaketime)
   --plant KIND       breaks a promise, which the check has to find: stale-nodes, lost-fail-over, remove-object
 
 Exit code 3: an engine is missing, and nothing was run.";

@@ -127,7 +127,8 @@ impl Group<'_> {
         let needed = folder::needed_blobs(&self.shared.ledger, INLINE_MAX);
         let deadline = Instant::now() + COLLECTED;
         loop {
-            let keys = self.engines.keys();
+            let mut keys = self.engines.keys();
+            keys.retain(|key| !key.contains("/journal/"));
             let of_needed =
                 |key: &&String| needed.iter().any(|digest| key.contains(&digest.to_hex()));
             let fsck = self.fsck(false)?;

@@ -71,6 +71,11 @@ impl Kind {
         }
     }
 
+    /// Clocks are set only when that is asked for: every node needs a library under it then.
+    pub(super) fn is_wanted(self, only: &[Self]) -> bool {
+        only.contains(&self) || (only.is_empty() && self != Self::Clock)
+    }
+
     fn network(database: bool, random: &mut Random) -> proxy::Fault {
         use proxy::Fault;
         let unavailable =
@@ -113,7 +118,7 @@ impl Fault {
             .iter()
             .filter(|(_, _, kind)| {
                 kind.is_possible(count, options.database, options.storage)
-                    && (options.only.is_empty() || options.only.contains(kind))
+                    && kind.is_wanted(&options.only)
             })
             .map(|(_, weight, kind)| (*weight, *kind))
             .collect();

@@ -139,7 +139,7 @@ impl<'a> Group<'a> {
             if options.plant == Some(Plant::StaleNodes) {
                 settings.push(("LAZULI_CLUSTER_STALENESS", "20s".to_owned()));
             }
-            if clock::library().is_some() {
+            if fault::Kind::Clock.is_wanted(&options.only) && clock::library().is_some() {
                 let clock = SetClock::new(&options.crash.folder.join(format!("clock{number}")))?;
                 settings.extend(clock.environment());
                 clocks.push(clock);
