@@ -15,7 +15,7 @@ use crate::work::{Job, Kind};
 use crate::{Error, Result, Tx, tx};
 
 /// How often a transaction is tried at most.
-const ATTEMPTS: u32 = 24;
+const ATTEMPTS: u32 = 96;
 /// How often after a broken connection.
 const CONNECTIONS: u32 = 3;
 /// The longest pause between attempts.
