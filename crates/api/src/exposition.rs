@@ -44,6 +44,14 @@ impl Exposition {
         let _ = writeln!(self.text, " {value}");
     }
 
+    /// Adds families of one counter each: name without suffix, meaning, count.
+    pub fn counters(&mut self, counters: &[(&'static str, &str, u64)]) {
+        for (name, help, count) in counters {
+            self.family(name, "counter", help);
+            self.sample("_total", &[], *count as f64);
+        }
+    }
+
     /// The finished text.
     pub(crate) fn finish(mut self) -> String {
         self.text.push_str("# EOF\n");

@@ -258,10 +258,7 @@ pub(crate) fn render_database(out: &mut Exposition, stats: &lazuli_db::Stats) {
             stats.slow,
         ),
     ];
-    for (name, help, value) in counters {
-        out.family(name, "counter", help);
-        out.sample("_total", &[], value as f64);
-    }
+    out.counters(&counters);
     out.family(
         "lazuli_db_queue",
         "gauge",

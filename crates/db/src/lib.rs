@@ -41,6 +41,7 @@ mod options;
 mod postgres;
 mod queue;
 mod row;
+pub mod settings;
 mod settle;
 mod sqlite;
 mod statements;

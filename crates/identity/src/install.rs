@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use lazuli_db::Db;
+use lazuli_db::{Db, settings};
 use lazuli_wire::token::Secret;
 
 use crate::error::Error;
@@ -79,9 +79,9 @@ pub(crate) async fn install(
             if !store::insert_registry(tx, registry, &name, anonymous_pull, now)? {
                 return Ok::<_, lazuli_db::Error>(false);
             }
-            store::insert_setting(tx, "installation", &installation)?;
+            settings::claim(tx, "installation", &installation)?;
             // The number of this region in the operation log. A region that joins others is given another one.
-            store::insert_setting(tx, "origin", "1")?;
+            settings::claim(tx, "origin", "1")?;
             keys.iter()
                 .try_for_each(|key| store::insert_key(tx, registry, key))?;
             store::put_admin_password(tx, registry, AdminPassword::First, &hash, now)?;

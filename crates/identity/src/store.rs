@@ -126,15 +126,6 @@ pub(crate) fn insert_registry(
     Ok(inserted == 1)
 }
 
-/// Stores a setting unless it has a value.
-pub(crate) fn insert_setting(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<()> {
-    tx.execute(
-        "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-        params![name, value],
-    )?;
-    Ok(())
-}
-
 /// Stores a signing key.
 pub(crate) fn insert_key(tx: &mut Tx<'_>, registry: RegistryId, key: &KeyRow) -> Result<()> {
     tx.execute(

@@ -3,28 +3,22 @@
 
 mod common;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::*;
-use lazuli_blobs::BoxFuture;
 use lazuli_db::clock::{Clock, ManualClock};
 use lazuli_registry::blobs::BlobBytes;
-use lazuli_registry::gc::{Gc, Moment, Options, Pace};
+use lazuli_registry::gc::{Gc, Hurried, Options};
 use lazuli_registry::{Error, Registry, fsck};
 use lazuli_wire::oci::{Algorithm, Digest, Reference};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+/// Images that a client does not delete: so many that others need few of the contents.
+const KEPT: usize = 3;
 const LEASE_US: i64 = 2_400_000_000;
-
-struct Hurried;
-
-impl Pace for Hurried {
-    fn at(&self, _: Moment) -> BoxFuture<'_, ()> {
-        Box::pin(tokio::task::yield_now())
-    }
-}
 
 fn content(index: u64) -> Vec<u8> {
     format!("content {index} ")
@@ -39,6 +33,8 @@ struct Client {
     number: usize,
     random: u64,
     relied: Arc<AtomicU64>,
+    /// Manifests that were not deleted at once, the oldest first.
+    kept: VecDeque<Digest>,
 }
 
 impl Client {
@@ -71,8 +67,11 @@ impl Client {
     }
 
     /// Pushes an image, reads it back, and perhaps deletes it.
-    async fn round(&mut self) {
-        let (first, second) = (self.below(100), 100 + self.below(100));
+    async fn round(&mut self, number: u64) {
+        // What is pushed often now is left alone later, and is pushed again when it may be gone.
+        let oldest = number / 4;
+        let first = (oldest + self.below(12)) % 100;
+        let second = 100 + (oldest + self.below(12)) % 100;
         let until = self.obtain(first).await.min(self.obtain(second).await);
         let digests = [first, second].map(|index| {
             (
@@ -100,12 +99,22 @@ impl Client {
         for index in [first, second] {
             self.read(index).await;
         }
-        if self.below(20) > 0 {
+        self.kept.retain(|kept| *kept != stored.digest);
+        let leaving = if self.below(20) > 0 {
+            Some(stored.digest)
+        } else {
+            self.kept.push_back(stored.digest);
+            (self.kept.len() > KEPT)
+                .then(|| self.kept.pop_front())
+                .flatten()
+        };
+        if let Some(digest) = leaving {
             self.registry
-                .delete_manifest(&delete(self.name), &stored.digest, &"r".into())
+                .delete_manifest(&delete(self.name), &digest, &"r".into())
                 .await
                 .unwrap();
-        } else {
+        }
+        if leaving != Some(stored.digest) {
             self.registry
                 .manifest(&pull(self.name), &Reference::Digest(stored.digest))
                 .await
@@ -124,6 +133,12 @@ impl Client {
     }
 }
 
+/// What each client does at least, and so long as collection deletes nothing, at most.
+const ROUNDS: u64 = 60;
+const MOST_ROUNDS: u64 = 6000;
+/// Blobs that have to be deleted while clients push.
+const ENOUGH: u64 = 20;
+
 async fn pushes_and_collection_do_not_hurt_one_another(f: Fixture) {
     let options = Options {
         batch: 4,
@@ -135,15 +150,15 @@ async fn pushes_and_collection_do_not_hurt_one_another(f: Fixture) {
         Arc::new(AtomicBool::new(false)),
         Arc::new(AtomicU64::new(0)),
     );
+    let meanwhile = Arc::new(AtomicU64::new(0));
     let collector = {
-        let (gc, over) = (gc.clone(), over.clone());
+        let (gc, over, meanwhile) = (gc.clone(), over.clone(), meanwhile.clone());
         tokio::spawn(async move {
-            let mut deleted = 0;
             while !over.load(Ordering::Relaxed) {
-                deleted += gc.run_once().await.unwrap().unwrap().deleted;
+                let run = gc.run_once().await.unwrap().unwrap();
+                meanwhile.fetch_add(run.deleted, Ordering::Relaxed);
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            deleted
         })
     };
     // A lease lasts some fifty milliseconds: some clients are too slow for it, most are not.
@@ -165,10 +180,15 @@ async fn pushes_and_collection_do_not_hurt_one_another(f: Fixture) {
                 number,
                 random: number as u64 + 1,
                 relied: relied.clone(),
+                kept: VecDeque::new(),
             };
+            let meanwhile = meanwhile.clone();
             tokio::spawn(async move {
-                for _ in 0..60 {
-                    client.round().await;
+                for round in 0..MOST_ROUNDS {
+                    if round >= ROUNDS && meanwhile.load(Ordering::Relaxed) >= ENOUGH {
+                        break;
+                    }
+                    client.round(round).await;
                 }
             })
         })
@@ -178,7 +198,8 @@ async fn pushes_and_collection_do_not_hurt_one_another(f: Fixture) {
     }
     over.store(true, Ordering::Relaxed);
     ticker.abort();
-    let meanwhile = collector.await.unwrap();
+    collector.await.unwrap();
+    let meanwhile = meanwhile.load(Ordering::Relaxed);
     let mut deleted = meanwhile;
     for _ in 0..4 {
         f.clock.advance(2 * HOUR);
@@ -189,7 +210,7 @@ async fn pushes_and_collection_do_not_hurt_one_another(f: Fixture) {
         relied.load(Ordering::Relaxed),
         f.db.stats()
     );
-    assert!(relied.load(Ordering::Relaxed) > 100 && meanwhile > 0 && deleted > meanwhile);
+    assert!(relied.load(Ordering::Relaxed) > 100 && meanwhile >= ENOUGH && deleted > meanwhile);
     let mut findings = Vec::new();
     let options = fsck::Options {
         verify: true,

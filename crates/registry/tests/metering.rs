@@ -8,21 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::*;
-use lazuli_blobs::BoxFuture;
 use lazuli_db::clock::Clock;
-use lazuli_registry::gc::{Gc, Moment, Options, Pace};
+use lazuli_registry::gc::{Gc, Hurried, Options};
 use lazuli_registry::metering::{self, Meter, Transfers, Window};
 use lazuli_wire::oci::{Algorithm, Digest, RepositoryName};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
-
-struct Hurried;
-
-impl Pace for Hurried {
-    fn at(&self, _: Moment) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
-}
 
 struct Random(u64);
 

@@ -58,10 +58,7 @@ fn expose(counters: &Counters, out: &mut Exposition) {
             totals.history,
         ),
     ];
-    for (name, help, value) in counted {
-        out.family(name, "counter", help);
-        out.sample("_total", &[], value as f64);
-    }
+    out.counters(&counted);
     out.family(
         "lazuli_gc_phase",
         "gauge",

@@ -119,19 +119,10 @@ fn reached_by(settings: &Settings) -> Vec<CertificateName> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
-    use crate::config::{Configuration, Given, Key};
+    use crate::config::{Configuration, Given};
 
     fn settings(pairs: &[(&str, &str)]) -> Settings {
-        let flags = pairs
-            .iter()
-            .map(|(name, text)| (Key::find(name).unwrap(), (*text).to_owned()))
-            .collect();
-        let given = Given {
-            flags,
-            file: Some("/dev/null".into()),
-            ..Given::default()
-        };
-        Configuration::load(&given).unwrap().settings
+        Configuration::load(&Given::of(pairs)).unwrap().settings
     }
 
     #[test]

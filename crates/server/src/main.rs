@@ -16,6 +16,7 @@ mod notify;
 mod peer;
 mod process;
 mod scrubbing;
+mod secrets;
 mod serve;
 mod storage;
 mod time;

@@ -14,6 +14,7 @@ use lazuli_wire::oci::{Digest, Reference, RepositoryName};
 use tokio::sync::mpsc;
 
 use crate::config::Settings;
+use crate::secrets;
 
 /// Pieces of a blob that wait to be stored.
 const PIECES: usize = 4;
@@ -25,17 +26,11 @@ pub(crate) fn open(settings: &Settings) -> anyhow::Result<Option<Arc<dyn Peer>>>
         return Ok(None);
     };
     let url = Url::parse(&address.0).context("scrub.peer is not a URL")?;
-    let password = match (&scrub.peer_password, &scrub.peer_password_file) {
-        (Some(_), Some(_)) => anyhow::bail!(
-            "scrub.peer_password and scrub.peer_password_file are both set; give one of them"
-        ),
-        (given, None) => given.as_ref().map(|given| given.expose().to_owned()),
-        (None, Some(path)) => {
-            let text = std::fs::read_to_string(path);
-            let text = text.with_context(|| format!("cannot read {}", path.display()))?;
-            Some(text.trim().to_owned())
-        }
-    };
+    let password = secrets::given(
+        "scrub.peer_password",
+        scrub.peer_password.as_ref(),
+        scrub.peer_password_file.as_deref(),
+    )?;
     let credentials = match (&scrub.peer_user, password) {
         (Some(user), Some(password)) => Some(Credentials {
             user: user.0.clone(),

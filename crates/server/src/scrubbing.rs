@@ -47,10 +47,7 @@ fn expose(counters: &Counters, out: &mut Exposition) {
             counters.unavailable(),
         ),
     ];
-    for (name, help, value) in counted {
-        out.family(name, "counter", help);
-        out.sample("_total", &[], value as f64);
-    }
+    out.counters(&counted);
     out.family(
         "lazuli_scrub_waiting_blobs",
         "gauge",

@@ -7,10 +7,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use lazuli_api::Redirects;
 use lazuli_blobs::{Access, BlobStore, Bucket, BucketOptions, BucketStore, DiskOptions, DiskStore};
-use lazuli_db::{Db, params};
+use lazuli_db::Db;
 use lazuli_registry::nodes::RECORD_AGE;
 
 use crate::config::{DatabaseUrl, Settings, StorageUrl};
+use crate::secrets;
 
 /// Opens the place of the blobs. A bucket is tried out, so that a mistake is told now and not to the first client.
 pub(crate) async fn open(settings: &Settings, folder: &Path) -> anyhow::Result<Arc<dyn BlobStore>> {
@@ -33,8 +34,12 @@ pub(crate) async fn open(settings: &Settings, folder: &Path) -> anyhow::Result<A
         endpoint: storage.endpoint.as_ref().map(|endpoint| endpoint.0.clone()),
         region: storage.region.as_ref().map(|region| region.0.clone()),
         access_key: storage.access_key.as_ref().map(|key| key.0.clone()),
-        secret_key: secret_key(settings)?,
-        sas_token: sas_token(settings)?,
+        secret_key: secrets::given(
+            "storage.secret_key",
+            storage.secret_key.as_ref(),
+            storage.secret_key_file.as_deref(),
+        )?,
+        sas_token: sas_token(storage.sas_token_file.as_deref())?,
         authorities: authorities.transpose()?,
         ..Access::default()
     };
@@ -64,29 +69,10 @@ pub(crate) async fn open(settings: &Settings, folder: &Path) -> anyhow::Result<A
     Ok(Arc::new(store))
 }
 
-fn secret_key(settings: &Settings) -> anyhow::Result<Option<String>> {
-    let storage = &settings.storage;
-    match (&storage.secret_key, &storage.secret_key_file) {
-        (Some(_), Some(_)) => anyhow::bail!(
-            "storage.secret_key and storage.secret_key_file are both set; give one of them"
-        ),
-        (Some(secret), None) => Ok(Some(secret.expose().to_owned())),
-        (None, Some(path)) => {
-            let text = std::fs::read_to_string(path);
-            let text = text.with_context(|| format!("cannot read {}", path.display()))?;
-            Ok(Some(text.trim().to_owned()))
-        }
-        (None, None) => Ok(None),
-    }
-}
-
-fn sas_token(settings: &Settings) -> anyhow::Result<Option<String>> {
-    let Some(path) = &settings.storage.sas_token_file else {
-        return Ok(None);
-    };
-    let text = std::fs::read_to_string(path);
-    let text = text.with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(Some(text.trim().trim_start_matches('?').to_owned()))
+/// Azure's portal shows tokens with the question mark of a query.
+fn sas_token(file: Option<&Path>) -> anyhow::Result<Option<String>> {
+    let text = file.map(secrets::read).transpose()?;
+    Ok(text.map(|text| text.trim_start_matches('?').to_owned()))
 }
 
 /// Which blobs clients fetch from the object store.
@@ -149,36 +135,17 @@ pub(crate) async fn check(settings: &Settings, db: &Db, path: &Path) -> anyhow::
 
 /// Names the place of a database's blobs if it has no name yet; returns the name it has.
 async fn claim_store(db: &Db, name: String) -> anyhow::Result<String> {
-    let known = db
-        .write(move |tx| {
-            tx.execute(
-                "INSERT INTO settings (name, value) VALUES ('blob_store', ?1) ON CONFLICT DO NOTHING",
-                params![name.as_str()],
-            )?;
-            tx.query_one("SELECT value FROM settings WHERE name = 'blob_store'", params![], |row| {
-                row.get_string(0)
-            })
-        })
-        .await?;
-    known.context("the database does not keep where its blobs are")
+    let known = db.write(move |tx| lazuli_db::settings::claim(tx, "blob_store", &name));
+    Ok(known.await?)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use crate::config::{Configuration, Given, Key};
+    use crate::config::{Configuration, Given};
 
     fn sent_for(pairs: &[(&str, &str)]) -> u64 {
-        let flags = pairs
-            .iter()
-            .map(|(name, text)| (Key::find(name).unwrap(), (*text).to_owned()))
-            .collect();
-        let given = Given {
-            flags,
-            file: Some("/dev/null".into()),
-            ..Given::default()
-        };
-        let settings = Configuration::load(&given).unwrap().settings;
+        let settings = Configuration::load(&Given::of(pairs)).unwrap().settings;
         super::sent_for(&settings).as_secs()
     }
 

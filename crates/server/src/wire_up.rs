@@ -351,15 +351,7 @@ async fn hosted_registries(db: &Db) -> anyhow::Result<Vec<HostedRegistry>> {
 
 /// This region's number in the operation log, given at first start.
 async fn origin(db: &Db) -> anyhow::Result<u16> {
-    let text = db
-        .read(|tx| {
-            tx.query_one(
-                "SELECT value FROM settings WHERE name = ?1",
-                params!["origin"],
-                |row| row.get_string(0),
-            )
-        })
-        .await?;
+    let text = db.read(|tx| lazuli_db::settings::get(tx, "origin")).await?;
     text.and_then(|text| text.parse().ok())
         .context("the database does not say which region this is (settings.origin)")
 }

@@ -4,44 +4,12 @@
 use std::path::Path;
 use std::process::Output;
 
-use lazuli_testkit::http::Client;
+use lazuli_testkit::images::{pull, push};
 use lazuli_testkit::postgres::Database;
 use lazuli_testkit::server::Server;
 use lazuli_wire::oci::{Algorithm, Digest};
 
 const LAZULI: &str = env!("CARGO_BIN_EXE_lazuli");
-const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
-
-/// Pushes an image of one layer; its tag is its seed.
-fn push(client: &Client, seed: u8, size: usize) {
-    let blob = |bytes: &[u8]| {
-        let digest = Digest::of(Algorithm::Sha256, bytes);
-        let target = format!("/v2/a/b/blobs/uploads/?digest={digest}");
-        assert_eq!(client.send("POST", &target, &[], bytes).status, 201);
-        digest
-    };
-    let (layer, config) = (blob(&vec![seed; size]), blob(&[seed; 10]));
-    let body = format!(
-        r#"{{"schemaVersion":2,"mediaType":"{OCI}","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}","size":10}},"layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{layer}","size":{size}}}]}}"#
-    );
-    let target = format!("/v2/a/b/manifests/v{seed}");
-    let answer = client.send("PUT", &target, &[("Content-Type", OCI)], body.as_bytes());
-    assert_eq!(answer.status, 201, "{answer:?}");
-}
-
-fn pull(client: &Client, seed: u8, size: usize) -> u16 {
-    let manifest = client.get(&format!("/v2/a/b/manifests/v{seed}"));
-    if manifest.status != 200 {
-        return manifest.status;
-    }
-    let layer = manifest.json()["layers"][0]["digest"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let blob = client.get(&format!("/v2/a/b/blobs/{layer}"));
-    assert!(blob.body == vec![seed; size]);
-    blob.status
-}
 
 fn run(server: &Server, arguments: &[&str]) -> Output {
     let output = server.command(arguments).output().unwrap();

@@ -11,6 +11,7 @@ pub mod cable;
 pub mod crash;
 mod engine;
 pub mod http;
+pub mod images;
 pub mod nodes;
 pub mod object_stores;
 pub mod postgres;

@@ -50,6 +50,8 @@ impl Connector {
         let mut driver = self.dial()?;
         check_schema(&mut driver)?;
         // Outside of write transactions nothing can be changed. A server may have been set up not to wait for its disk.
+        // Every statement has an index. Reading a small table whole instead is cheap, but then the transaction depends on
+        // all of its rows, and collides with every other that writes one (PostgreSQL 13.2.3, "Serializable Isolation Level").
         driver
             .batch(
                 "SET default_transaction_read_only = on;
@@ -57,6 +59,7 @@ impl Connector {
                  SET idle_in_transaction_session_timeout = '60s';
                  SET statement_timeout = '60s';
                  SET lock_timeout = '20s';
+                 SET enable_seqscan = off;
                  SELECT set_config('synchronous_commit', 'on', false)
                    WHERE current_setting('synchronous_commit') = 'off'",
             )

@@ -49,12 +49,14 @@ pub(crate) fn open(
     };
     let mut first = Some(first);
     let connections = options.connections.max(1);
+    let turn: Arc<std::sync::RwLock<()>> = Arc::default();
     for number in 0..connections {
         let parts = worker::Parts {
             connector: connector.clone(),
             first: first.take(),
             counters: counters.clone(),
             faults: options.faults.clone(),
+            turn: turn.clone(),
         };
         let queue = if number < readers(connections) {
             reads

@@ -1,7 +1,7 @@
 //! A thread with a connection: runs one transaction at a time and repeats those that collide.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use super::connect::Connector;
@@ -16,6 +16,9 @@ use crate::{Error, Result, Tx, tx};
 
 /// How often a transaction is tried at most.
 const ATTEMPTS: u32 = 96;
+/// After so many collisions the other write transactions of this process wait while it is tried again. Otherwise a long
+/// one starves among many short ones.
+const BEFORE_ALONE: u32 = 6;
 /// How often after a broken connection.
 const CONNECTIONS: u32 = 3;
 /// The longest pause between attempts.
@@ -29,6 +32,8 @@ pub(super) struct Parts {
     pub(super) first: Option<Driver>,
     pub(super) counters: Arc<Counters>,
     pub(super) faults: Faults,
+    /// Held by all write transactions of this process while they run: by one that keeps colliding, alone.
+    pub(super) turn: Arc<RwLock<()>>,
 }
 
 struct Worker {
@@ -58,8 +63,7 @@ pub(super) fn run(parts: Parts, queue: &Queue, serving: Serving) {
     let mut jobs = VecDeque::new();
     while queue.take(&mut jobs, 1) {
         for mut job in jobs.drain(..) {
-            let reading = matches!(job.kind, Kind::Snapshot | Kind::Single);
-            if reading && job.work.is_abandoned() {
+            if !is_writing(&job) && job.work.is_abandoned() {
                 continue;
             }
             worker.repeat(&mut job);
@@ -74,8 +78,11 @@ impl Worker {
     fn repeat(&mut self, job: &mut Job) {
         let mut broken = 0;
         for attempt in 1..=ATTEMPTS {
-            match self.attempt(job) {
-                Ok(End::Collided) if attempt < ATTEMPTS => pause(attempt),
+            match self.in_turn(job, attempt > BEFORE_ALONE) {
+                Ok(End::Collided) if attempt < ATTEMPTS => {
+                    tracing::debug!(attempt, caller = %job.caller, "a transaction collided");
+                    pause(attempt);
+                }
                 Ok(End::Broken) if broken < CONNECTIONS => {
                     broken += 1;
                     pause(broken);
@@ -97,11 +104,24 @@ impl Worker {
         }
     }
 
+    fn in_turn(&mut self, job: &mut Job, alone: bool) -> Result<End> {
+        let turn = self.parts.turn.clone();
+        if !is_writing(job) {
+            self.attempt(job)
+        } else if alone {
+            let _alone = turn.write().unwrap_or_else(PoisonError::into_inner);
+            self.attempt(job)
+        } else {
+            let _together = turn.read().unwrap_or_else(PoisonError::into_inner);
+            self.attempt(job)
+        }
+    }
+
     fn attempt(&mut self, job: &mut Job) -> Result<End> {
         let counters = self.parts.counters.clone();
         let faults = self.parts.faults.clone();
         let tx = self.connected()?;
-        let writing = matches!(job.kind, Kind::Durable | Kind::Relaxed);
+        let writing = is_writing(job);
         tx.failure = None;
         match job.kind {
             Kind::Durable => session(tx).begin("BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE"),
@@ -218,6 +238,10 @@ fn session<'a>(tx: &'a mut Tx<'static>) -> &'a mut Session {
         tx::Session::Postgres(session) => session,
         tx::Session::Sqlite(_) => unreachable!("this thread makes only sessions of PostgreSQL"),
     }
+}
+
+fn is_writing(job: &Job) -> bool {
+    matches!(job.kind, Kind::Durable | Kind::Relaxed)
 }
 
 /// Waits a random time, on average longer after each attempt, so that those that collided do not meet again.

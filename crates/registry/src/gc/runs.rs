@@ -1,6 +1,6 @@
 //! Passes as they are written down, and requests for one.
 
-use lazuli_db::{Error, Row, Tx};
+use lazuli_db::{Error, Row, Tx, settings};
 
 use super::status::{Phase, Run};
 use super::{LEASE, sql};
@@ -26,21 +26,11 @@ pub(super) fn waiting(tx: &mut Tx<'_>) -> Result<(Option<Run>, bool), Error> {
 }
 
 pub(super) fn is_requested(tx: &mut Tx<'_>) -> Result<bool, Error> {
-    let found = tx.query_one(
-        "SELECT 1 FROM settings WHERE name = ?1",
-        &[REQUEST.into()],
-        |row| row.get_i64(0),
-    )?;
-    Ok(found.is_some())
+    Ok(settings::get(tx, REQUEST)?.is_some())
 }
 
 pub(super) fn set_request(tx: &mut Tx<'_>, now: i64) -> Result<(), Error> {
-    let text = now.to_string();
-    tx.execute(
-        "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        &[REQUEST.into(), (&text).into()],
-    )
-    .map(drop)
+    settings::set(tx, REQUEST, &now.to_string())
 }
 
 /// Writes a run down. The first time it meets what was asked for, and those before are shortened to the newest few.
@@ -51,7 +41,7 @@ pub(super) fn record(tx: &mut Tx<'_>, run: &Run, is_first: bool) -> Result<(), E
             &[(KEPT - 1).into()],
         )?;
         if run.is_asked_for {
-            tx.execute("DELETE FROM settings WHERE name = ?1", &[REQUEST.into()])?;
+            settings::remove(tx, REQUEST)?;
         }
     }
     tx.execute(

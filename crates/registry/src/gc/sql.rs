@@ -1,6 +1,6 @@
 //! Garbage collection's statements.
 
-use lazuli_db::{Error, Tx};
+use lazuli_db::{Error, Tx, settings};
 use lazuli_wire::oci::{Digest, RepositoryName, UploadId};
 
 use super::trust::Trust;
@@ -254,39 +254,20 @@ pub(crate) fn is_known(
 }
 
 pub(super) fn trust(tx: &mut Tx<'_>) -> Result<Option<Trust>, Error> {
-    let text = tx.query_one(
-        "SELECT value FROM settings WHERE name = ?1",
-        &[TRUST.into()],
-        |row| row.get_string(0),
-    )?;
-    Ok(text.as_deref().and_then(Trust::parse))
+    Ok(settings::get(tx, TRUST)?.as_deref().and_then(Trust::parse))
 }
 
 pub(super) fn set_trust(tx: &mut Tx<'_>, trust: &Trust) -> Result<(), Error> {
-    let text = trust.to_text();
-    tx.execute(
-        "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        &[TRUST.into(), (&text).into()],
-    )
-    .map(drop)
+    settings::set(tx, TRUST, &trust.to_text())
 }
 
 /// The time noted last, in microseconds since the epoch.
 pub(super) fn noted_time(tx: &mut Tx<'_>) -> Result<Option<i64>, Error> {
-    let text = tx.query_one(
-        "SELECT value FROM settings WHERE name = ?1",
-        &[NOTED_TIME.into()],
-        |row| row.get_string(0),
-    )?;
-    Ok(text.and_then(|text| text.parse().ok()))
+    Ok(settings::get(tx, NOTED_TIME)?.and_then(|text| text.parse().ok()))
 }
 
 pub(super) fn note_time(tx: &mut Tx<'_>, now: i64) -> Result<(), Error> {
-    tx.execute(
-        "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        &[NOTED_TIME.into(), now.to_string().as_str().into()],
-    )
-    .map(drop)
+    settings::set(tx, NOTED_TIME, &now.to_string())
 }
 
 pub(crate) fn is_lease_held(tx: &mut Tx<'_>, name: &str, now: i64) -> Result<bool, Error> {

@@ -1,6 +1,6 @@
 //! How far the journal is: a row of the database, written under the lease.
 
-use lazuli_db::{Error, Tx, params};
+use lazuli_db::{Error, Tx, settings};
 use serde::{Deserialize, Serialize};
 
 use super::record::hex;
@@ -50,19 +50,10 @@ impl State {
 }
 
 pub(super) fn load(tx: &mut Tx<'_>) -> Result<Option<State>, Error> {
-    let text = tx.query_one(
-        "SELECT value FROM settings WHERE name = ?1",
-        params![NAME],
-        |row| row.get_string(0),
-    )?;
-    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+    Ok(settings::get(tx, NAME)?.and_then(|text| serde_json::from_str(&text).ok()))
 }
 
 pub(super) fn store(tx: &mut Tx<'_>, state: &State) -> Result<(), Error> {
     let text = serde_json::to_string(state).unwrap_or_default();
-    tx.execute(
-        "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        params![NAME, &text],
-    )
-    .map(drop)
+    settings::set(tx, NAME, &text)
 }

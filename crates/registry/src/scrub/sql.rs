@@ -1,6 +1,6 @@
 //! The scrub's statements.
 
-use lazuli_db::{Error, Row, Tx};
+use lazuli_db::{Error, Row, Tx, settings};
 use lazuli_wire::oci::Digest;
 
 use super::order::Cursor;
@@ -184,7 +184,7 @@ pub(super) fn begin(tx: &mut Tx<'_>, pass: &Pass) -> Result<(), Error> {
         &[KEPT.into()],
     )?;
     if pass.is_asked_for {
-        tx.execute("DELETE FROM settings WHERE name = ?1", &[REQUEST.into()])?;
+        settings::remove(tx, REQUEST)?;
     }
     tx.execute(
         "INSERT INTO scrub_passes (id, started_at, asked_for, slice, owner, digest, items, bytes, damaged, waiting, replaced, \
@@ -228,19 +228,9 @@ pub(super) fn save(tx: &mut Tx<'_>, pass: &Pass) -> Result<(), Error> {
 
 /// When a pass was asked for that has not begun.
 pub(super) fn request(tx: &mut Tx<'_>) -> Result<Option<i64>, Error> {
-    let text = tx.query_one(
-        "SELECT value FROM settings WHERE name = ?1",
-        &[REQUEST.into()],
-        |row| row.get_string(0),
-    )?;
-    Ok(text.and_then(|text| text.parse().ok()))
+    Ok(settings::get(tx, REQUEST)?.and_then(|text| text.parse().ok()))
 }
 
 pub(super) fn set_request(tx: &mut Tx<'_>, now: i64) -> Result<(), Error> {
-    let text = now.to_string();
-    tx.execute(
-        "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        &[REQUEST.into(), (&text).into()],
-    )
-    .map(drop)
+    settings::set(tx, REQUEST, &now.to_string())
 }

@@ -1,7 +1,7 @@
 //! The mark of a place that is being filled: no server starts on it, and only the move that began it goes on.
 
 use lazuli_blobs::{BlobStore, Listed};
-use lazuli_db::{Db, Error, Tx, params};
+use lazuli_db::{Db, Error, Tx, params, settings};
 
 use crate::Result;
 
@@ -47,10 +47,7 @@ pub async fn begin(db: &Db, mark: &str) -> Result<Found> {
         .write(move |tx| {
             let found = find(tx, &mark)?;
             if found == Found::Empty {
-                tx.execute(
-                    "INSERT INTO settings (name, value) VALUES (?1, ?2)",
-                    params![ROW, mark.as_str()],
-                )?;
+                settings::set(tx, ROW, &mark)?;
             }
             Ok::<_, Error>(found)
         })
@@ -86,11 +83,7 @@ pub async fn mark(db: &Db) -> Result<Option<String>> {
 }
 
 fn read(tx: &mut Tx<'_>) -> Result<Option<String>, Error> {
-    tx.query_one(
-        "SELECT value FROM settings WHERE name = ?1",
-        params![ROW],
-        |row| row.get_string(0),
-    )
+    settings::get(tx, ROW)
 }
 
 /// Takes the mark away: from now on a server may start. It collects no garbage until `quiet_until`, in microseconds since the
@@ -98,8 +91,7 @@ fn read(tx: &mut Tx<'_>) -> Result<Option<String>, Error> {
 pub async fn finish(db: &Db, quiet_until: i64) -> Result<()> {
     db.write(move |tx| {
         crate::gc::keep_quiet(tx, quiet_until)?;
-        tx.execute("DELETE FROM settings WHERE name = ?1", params![ROW])
-            .map(drop)
+        settings::remove(tx, ROW)
     })
     .await?;
     Ok(())

@@ -21,20 +21,11 @@ use lazuli_blobs::{
     UploadWriter,
 };
 use lazuli_registry::blobs::BlobBytes;
-use lazuli_registry::gc::{Gc, Moment, Options, Pace, Run};
+use lazuli_registry::gc::{Gc, Hurried, Moment, Options, Pace, Run};
 use lazuli_registry::{Error, Registry};
 use lazuli_wire::oci::{Algorithm, Digest, Reference, UploadId};
 
 const MINUTE: Duration = Duration::from_mins(1);
-
-/// Does not rest.
-struct Hurried;
-
-impl Pace for Hurried {
-    fn at(&self, _: Moment) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
-}
 
 fn hurried() -> Options {
     Options {

@@ -21,7 +21,7 @@ use common::*;
 use lazuli_blobs::{BlobStore, BoxFuture, Listed};
 use lazuli_db::clock::Clock;
 use lazuli_registry::blobs::BlobBytes;
-use lazuli_registry::gc::{Gc, Moment, Options, Pace};
+use lazuli_registry::gc::{Gc, Hurried, Moment, Options, Pace};
 use lazuli_registry::{Error, Registry, fsck};
 use lazuli_wire::oci::{Algorithm, Digest, Reference};
 use tokio::sync::Mutex;
@@ -44,14 +44,6 @@ impl Pace for Interleaved {
                 world.step().await;
             }
         })
-    }
-}
-
-struct Hurried;
-
-impl Pace for Hurried {
-    fn at(&self, _: Moment) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
     }
 }
 

@@ -2,20 +2,11 @@
 
 use std::sync::Arc;
 
-use lazuli_blobs::BoxFuture;
-use lazuli_registry::gc::{Gc, Moment, Options, Pace};
+use lazuli_registry::gc::{Gc, Hurried, Options};
 use lazuli_registry::operations::sequencer::{self, Sequencer};
 use lazuli_registry::retention::Retention;
 
 use crate::common::*;
-
-struct Hurried;
-
-impl Pace for Hurried {
-    fn at(&self, _: Moment) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
-}
 
 /// Everything that may go by its age does; one operation stays.
 async fn trim(f: &Fixture) {

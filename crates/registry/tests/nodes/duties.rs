@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lazuli_blobs::BoxFuture;
-use lazuli_registry::gc::{Gc, Moment, Options, Pace, Run};
+use lazuli_registry::gc::{Gc, Hurried, Moment, Options, Pace, Run};
 use lazuli_registry::operations::sequencer::Sequencer;
 use lazuli_registry::operations::{Cursor, sequencer};
 use lazuli_registry::{Error, Registry};
@@ -28,14 +28,6 @@ impl Pace for Asleep {
                 self.wake.notified().await;
             }
         })
-    }
-}
-
-struct Hurried;
-
-impl Pace for Hurried {
-    fn at(&self, _: Moment) -> BoxFuture<'_, ()> {
-        Box::pin(tokio::task::yield_now())
     }
 }
 

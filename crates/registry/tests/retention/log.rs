@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::on_both_engines;
+use lazuli_blobs::BoxFuture;
+use lazuli_registry::gc::{Moment, Pace};
 use lazuli_registry::leases::Lease;
 use lazuli_registry::operations::{Cursor, LogReader, ReadError};
 use lazuli_wire::oci::Tag;

@@ -11,22 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::*;
-use lazuli_blobs::BoxFuture;
-use lazuli_registry::gc::{Gc, Moment, Options, Pace, Run};
+use lazuli_registry::gc::{Gc, Hurried, Options, Run};
 use lazuli_registry::operations::sequencer::Sequencer;
 use lazuli_registry::retention::Retention;
 use lazuli_registry::{Registry, fsck};
 
 const DAY: Duration = Duration::from_hours(24);
-
-/// Does not rest.
-struct Hurried;
-
-impl Pace for Hurried {
-    fn at(&self, _: Moment) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
-}
 
 fn hurried() -> Options {
     Options {

@@ -8,16 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use clap::{Arg, ArgAction, ArgMatches, Command};
-use lazuli_db::Db;
-use lazuli_registry::Registry;
-use lazuli_registry::gc::{Gc, Hurried, Options, Run, Status};
+use clap::{ArgMatches, Command};
+use lazuli_registry::gc::{Gc, Hurried, Run, Status};
 use tokio::time::Instant;
 
-use crate::cli::{Shown, settings};
-use crate::config::{Configuration, Given};
-use crate::data_folder::{DataFolder, FolderError, Held};
-use crate::{master_key, wire_up};
+use super::opened::{Duty, Opened};
+use crate::config::Given;
+use crate::wire_up;
 
 pub(crate) use describe::{bytes, time};
 use progress::Progress;
@@ -37,68 +34,26 @@ const LOOK: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(crate) fn command() -> Command {
-    let sub = |name: &'static str, about: &'static str| {
-        Command::new(name)
-            .about(about)
-            .after_help(EXAMPLES)
-            .args(settings(Shown::Folder))
+    let duty = Duty {
+        name: "gc",
+        about: "Show or run garbage collection",
+        status: "Show what garbage collection did and has to do",
+        run: "Collect now",
+        examples: EXAMPLES,
     };
-    let watch = Arg::new("watch")
-        .long("watch")
-        .action(ArgAction::SetTrue)
-        .help("Show how far it is until the end");
-    Command::new("gc")
-        .about("Show or run garbage collection")
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .disable_help_subcommand(true)
-        .after_help(EXAMPLES)
-        .args(settings(Shown::Folder))
-        .subcommand(sub(
-            "status",
-            "Show what garbage collection did and has to do",
-        ))
-        .subcommand(sub("run", "Collect now").arg(watch))
+    duty.command()
 }
 
-/// What both commands need.
-struct Opened {
-    folder: DataFolder,
-    db: Db,
-    registry: Registry,
-    options: Options,
-}
-
-impl Opened {
-    async fn new(given: &Given) -> anyhow::Result<Self> {
-        let settings = Configuration::load(given)?.settings;
-        let folder = DataFolder::existing(&settings.general.data_dir)?;
-        folder.check_running_server()?;
-        let key = master_key::for_command(&settings, &folder)?;
-        let db = wire_up::open_database(&settings, &folder)?;
-        let clock = wire_up::clock_of(&db).await?;
-        let registry = wire_up::open_registry(&settings, folder.path(), &db, &clock, &key).await?;
-        Ok(Self {
-            folder,
-            db,
-            registry,
-            options: wire_up::gc_options(&settings),
-        })
-    }
-
-    async fn status(&self) -> anyhow::Result<Status> {
-        Ok(Gc::status(&self.registry).await?)
-    }
+async fn status_of(opened: &Opened) -> anyhow::Result<Status> {
+    Ok(Gc::status(&opened.registry).await?)
 }
 
 /// `lazuli gc status`
 pub(crate) async fn status(given: &Given) -> anyhow::Result<()> {
     let opened = Opened::new(given).await?;
-    let text = describe::status(&opened.status().await?);
+    let text = describe::status(&status_of(&opened).await?);
     std::io::stdout().write_all(text.as_bytes())?;
-    drop(opened.registry);
-    // Nothing was written: closing only tidies up, for which a full disk has no room.
-    let _ = opened.db.close(Duration::from_secs(10)).await;
+    opened.leave().await;
     Ok(())
 }
 
@@ -108,11 +63,7 @@ pub(crate) async fn run(matches: &ArgMatches, given: &Given) -> anyhow::Result<(
     let watch = matches.get_flag("watch");
     // Whether the leases in the database can be relied on is decided when collection begins and ends: this must not
     // happen under a server that runs on this folder.
-    let held: Option<Held> = match opened.folder.lock() {
-        Ok(held) => Some(held),
-        Err(FolderError::InUse { .. }) => None,
-        Err(error) => return Err(error.into()),
-    };
+    let held = opened.lock()?;
     let is_alone = opened.db.engine() == "sqlite";
     let run = if held.is_some() && is_alone {
         Some(by_itself(&opened, watch).await?)
@@ -123,21 +74,20 @@ pub(crate) async fn run(matches: &ArgMatches, given: &Given) -> anyhow::Result<(
     match run {
         Some(run) => {
             write!(out, "{}", describe::summary(&run))?;
-            write!(out, "{}", describe::status(&opened.status().await?))?;
+            write!(out, "{}", describe::status(&status_of(&opened).await?))?;
         }
         None => writeln!(
             out,
             "The running server begins within seconds; `lazuli gc status` shows how far it is."
         )?,
     }
-    drop(opened.registry);
-    opened.db.close(Duration::from_secs(10)).await?;
-    Ok(())
+    drop(out);
+    opened.close().await
 }
 
 /// No server runs: this process does it.
 async fn by_itself(opened: &Opened, watch: bool) -> anyhow::Result<Run> {
-    let mut options = opened.options.clone();
+    let mut options = wire_up::gc_options(&opened.settings);
     if opened.db.engine() == "sqlite" {
         options.pace = Arc::new(Hurried);
     }
@@ -148,7 +98,7 @@ async fn by_itself(opened: &Opened, watch: bool) -> anyhow::Result<Run> {
         loop {
             tokio::select! {
                 run = &mut pass => break run.context("garbage collection failed")?,
-                () = tokio::time::sleep(LOOK) => progress.show(opened.status().await?.last_run.as_ref())?,
+                () = tokio::time::sleep(LOOK) => progress.show(status_of(opened).await?.last_run.as_ref())?,
             }
         }
     };
@@ -165,7 +115,7 @@ async fn by_itself(opened: &Opened, watch: bool) -> anyhow::Result<Run> {
 /// Asks the servers on the database for a pass, and waits for its end if it is to be watched. `may_help`: if none of them
 /// takes it up, this process does.
 async fn by_a_server(opened: &Opened, watch: bool, may_help: bool) -> anyhow::Result<Option<Run>> {
-    let before = opened.status().await?.last_run;
+    let before = status_of(opened).await?.last_run;
     let before = before
         .filter(|run| run.finished_at.is_some())
         .map(|run| run.id);
@@ -177,7 +127,7 @@ async fn by_a_server(opened: &Opened, watch: bool, may_help: bool) -> anyhow::Re
     let asked = Instant::now();
     loop {
         tokio::time::sleep(LOOK).await;
-        let status = opened.status().await?;
+        let status = status_of(opened).await?;
         if status.is_requested {
             if may_help && !status.is_running && asked.elapsed() > PATIENCE {
                 return by_itself(opened, watch).await.map(Some);

@@ -8,6 +8,7 @@ pub(crate) mod gc;
 pub(crate) mod healthcheck;
 pub(crate) mod import;
 pub(crate) mod migrate;
+mod opened;
 pub(crate) mod rebuild;
 pub(crate) mod scrub;
 mod ticker;

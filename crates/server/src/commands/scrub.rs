@@ -2,19 +2,15 @@
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
-use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
-use lazuli_db::Db;
-use lazuli_registry::Registry;
-use lazuli_registry::scrub::{Options, Pass, Peer, Scrub, Status};
+use clap::{ArgMatches, Command};
+use lazuli_registry::scrub::{Options, Pass, Scrub, Status};
 
 use super::gc::{bytes, time};
-use crate::cli::{Shown, settings};
-use crate::config::{Configuration, Given};
-use crate::data_folder::{DataFolder, FolderError, Held};
-use crate::{master_key, peer, scrubbing, wire_up};
+use super::opened::{Duty, Opened};
+use crate::config::Given;
+use crate::{peer, scrubbing};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -34,67 +30,28 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(crate) struct Damaged(u64);
 
 pub(crate) fn command() -> Command {
-    let sub = |name: &'static str, about: &'static str| {
-        Command::new(name)
-            .about(about)
-            .after_help(EXAMPLES)
-            .args(settings(Shown::Folder))
+    let duty = Duty {
+        name: "scrub",
+        about: "Show or run the verification of all stored bytes",
+        status: "Show how far it is and what it found",
+        run: "Verify everything now",
+        examples: EXAMPLES,
     };
-    let watch = Arg::new("watch")
-        .long("watch")
-        .action(ArgAction::SetTrue)
-        .help("Show how far it is until the end");
-    Command::new("scrub")
-        .about("Show or run the verification of all stored bytes")
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .disable_help_subcommand(true)
-        .after_help(EXAMPLES)
-        .args(settings(Shown::Folder))
-        .subcommand(sub("status", "Show how far it is and what it found"))
-        .subcommand(sub("run", "Verify everything now").arg(watch))
+    duty.command()
 }
 
-/// What both commands need.
-struct Opened {
-    folder: DataFolder,
-    db: Db,
-    registry: Registry,
-    options: Options,
-    peer: Option<Arc<dyn Peer>>,
-}
-
-impl Opened {
-    async fn new(given: &Given) -> anyhow::Result<Self> {
-        let settings = Configuration::load(given)?.settings;
-        let folder = DataFolder::existing(&settings.general.data_dir)?;
-        folder.check_running_server()?;
-        let key = master_key::for_command(&settings, &folder)?;
-        let db = wire_up::open_database(&settings, &folder)?;
-        let clock = wire_up::clock_of(&db).await?;
-        let registry = wire_up::open_registry(&settings, folder.path(), &db, &clock, &key).await?;
-        Ok(Self {
-            folder,
-            db,
-            registry,
-            options: scrubbing::options(&settings),
-            peer: peer::open(&settings)?,
-        })
-    }
-
-    async fn status(&self) -> anyhow::Result<Status> {
-        Ok(Scrub::status(&self.registry, &self.options).await?)
-    }
+async fn status_of(opened: &Opened) -> anyhow::Result<Status> {
+    let options = scrubbing::options(&opened.settings);
+    Ok(Scrub::status(&opened.registry, &options).await?)
 }
 
 /// `lazuli scrub status`
 pub(crate) async fn status(given: &Given) -> anyhow::Result<()> {
     let opened = Opened::new(given).await?;
-    let text = describe(&opened.status().await?, &opened.options);
+    let options = scrubbing::options(&opened.settings);
+    let text = describe(&status_of(&opened).await?, &options);
     std::io::stdout().write_all(text.as_bytes())?;
-    drop(opened.registry);
-    // Nothing was written: closing only tidies up, for which a full disk has no room.
-    let _ = opened.db.close(Duration::from_secs(10)).await;
+    opened.leave().await;
     Ok(())
 }
 
@@ -102,15 +59,13 @@ pub(crate) async fn status(given: &Given) -> anyhow::Result<()> {
 pub(crate) async fn run(matches: &ArgMatches, given: &Given) -> anyhow::Result<()> {
     let opened = Opened::new(given).await?;
     // What is repaired has to be changed in the memory of a running server: then the server does it.
-    let held: Option<Held> = match opened.folder.lock() {
-        Ok(held) => Some(held),
-        Err(FolderError::InUse { .. }) => None,
-        Err(error) => return Err(error.into()),
-    };
-    let before = opened.status().await?.last.map(|pass| pass.id);
+    let held = opened.lock()?;
+    let before = status_of(&opened).await?.last.map(|pass| pass.id);
     let scrub = match held {
         Some(_) => {
-            Some(Scrub::open_with(&opened.registry, opened.options, opened.peer.clone()).await?)
+            let options = scrubbing::options(&opened.settings);
+            let peer = peer::open(&opened.settings)?;
+            Some(Scrub::open_with(&opened.registry, options, peer).await?)
         }
         None => None,
     };
@@ -121,16 +76,14 @@ pub(crate) async fn run(matches: &ArgMatches, given: &Given) -> anyhow::Result<(
             std::io::stdout(),
             "The running server begins within seconds; `lazuli scrub status` shows how far it is."
         )?;
-        opened.db.close(Duration::from_secs(10)).await?;
-        return Ok(());
+        return opened.close().await;
     }
     let pass = to_the_end(&opened, scrub.as_ref(), before, watch).await?;
     if let Some(scrub) = scrub {
         scrub.close().await?;
     }
     std::io::stdout().write_all(describe_pass("verified", &pass).as_bytes())?;
-    drop(opened.registry);
-    opened.db.close(Duration::from_secs(10)).await?;
+    opened.close().await?;
     match (pass.damaged + pass.waiting).saturating_sub(pass.replaced) {
         0 => Ok(()),
         damaged => Err(Damaged(damaged).into()),
@@ -153,7 +106,7 @@ async fn to_the_end(
         };
         // A step may be followed by the next at once.
         if wait >= LOOK || looked.elapsed() >= LOOK {
-            let status = opened.status().await?;
+            let status = status_of(opened).await?;
             let is_under_way =
                 status.is_requested || status.pass.as_ref().is_some_and(|pass| pass.is_asked_for);
             if let Some(last) = status.last.filter(|_| !is_under_way)

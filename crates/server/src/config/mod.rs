@@ -206,4 +206,20 @@ pub(crate) fn absolute(path: &Path) -> PathBuf {
 }
 
 #[cfg(test)]
+impl Given {
+    /// These keys on the command line, and no file.
+    #[allow(clippy::unwrap_used)]
+    pub(crate) fn of(pairs: &[(&str, &str)]) -> Self {
+        Self {
+            flags: pairs
+                .iter()
+                .map(|(name, text)| (Key::find(name).unwrap(), (*text).to_owned()))
+                .collect(),
+            file: Some("/dev/null".into()),
+            ..Self::default()
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests;

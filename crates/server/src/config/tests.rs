@@ -228,14 +228,6 @@ fn every_problem_is_reported_at_once() {
 
 #[test]
 fn keys_that_contradict_each_other_are_refused() {
-    let flags = |pairs: &[(&str, &str)]| Given {
-        flags: pairs
-            .iter()
-            .map(|(name, text)| (Key::find(name).unwrap(), (*text).to_owned()))
-            .collect(),
-        file: Some("/dev/null".into()),
-        ..Given::default()
-    };
     for (pairs, part) in [
         (
             &[("http", "off"), ("https", "off")][..],
@@ -248,11 +240,17 @@ fn keys_that_contradict_each_other_are_refused() {
         (&[("tls.certificate", "/c.pem")], "needs tls.key"),
         (&[("tls.key", "/k.pem")], "needs tls.certificate"),
     ] {
-        let message = Configuration::load(&flags(pairs)).unwrap_err().to_string();
+        let message = Configuration::load(&Given::of(pairs))
+            .unwrap_err()
+            .to_string();
         assert!(message.contains(part), "{message}");
     }
     assert!(
-        Configuration::load(&flags(&[("http", "127.0.0.1:0"), ("https", "127.0.0.1:0")])).is_ok()
+        Configuration::load(&Given::of(&[
+            ("http", "127.0.0.1:0"),
+            ("https", "127.0.0.1:0")
+        ]))
+        .is_ok()
     );
 }
 

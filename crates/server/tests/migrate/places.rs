@@ -4,14 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use lazuli_testkit::http::{Client, Response};
+pub(crate) use lazuli_testkit::images::{pull, push, try_blob, try_manifest};
 use lazuli_testkit::object_stores::rgw::{REGION, Rgw};
 use lazuli_testkit::postgres::Database;
 use lazuli_testkit::server::Server;
-use lazuli_wire::oci::{Algorithm, Digest};
 
 pub(crate) const LAZULI: &str = env!("CARGO_BIN_EXE_lazuli");
-const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// Where a registry moves to.
 pub(crate) struct Place {
@@ -134,58 +132,6 @@ pub(crate) fn succeed(command: &mut Command) -> String {
     let output = done(command);
     assert!(output.status.success());
     String::from_utf8(output.stdout).unwrap()
-}
-
-pub(crate) fn try_blob(client: &Client, bytes: &[u8]) -> Response {
-    let digest = Digest::of(Algorithm::Sha256, bytes);
-    let target = format!("/v2/a/b/blobs/uploads/?digest={digest}");
-    client.send("POST", &target, &[], bytes)
-}
-
-fn layer(seed: u8, size: usize) -> Vec<u8> {
-    vec![seed; size]
-}
-
-/// Pushes an image of one layer; its tag is its seed.
-pub(crate) fn push(client: &Client, seed: u8, size: usize) {
-    let answer = try_push(client, seed, size);
-    assert_eq!(answer.status, 201, "{answer:?}");
-}
-
-/// The answer that refused it, or that to the manifest.
-pub(crate) fn try_push(client: &Client, seed: u8, size: usize) -> Response {
-    for bytes in [&layer(seed, size)[..], &[seed; 10]] {
-        let answer = try_blob(client, bytes);
-        if answer.status != 201 {
-            return answer;
-        }
-    }
-    try_manifest(client, seed, size)
-}
-
-pub(crate) fn try_manifest(client: &Client, seed: u8, size: usize) -> Response {
-    let digest = |bytes: &[u8]| Digest::of(Algorithm::Sha256, bytes);
-    let (config, layer) = (digest(&[seed; 10]), digest(&layer(seed, size)));
-    let body = format!(
-        r#"{{"schemaVersion":2,"mediaType":"{OCI}","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}","size":10}},"layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{layer}","size":{size}}}]}}"#
-    );
-    let target = format!("/v2/a/b/manifests/v{seed}");
-    client.send("PUT", &target, &[("Content-Type", OCI)], body.as_bytes())
-}
-
-/// The status of the manifest, or that of its layer, which is compared.
-pub(crate) fn pull(client: &Client, seed: u8, size: usize) -> u16 {
-    let manifest = client.get(&format!("/v2/a/b/manifests/v{seed}"));
-    if manifest.status != 200 {
-        return manifest.status;
-    }
-    let digest = manifest.json()["layers"][0]["digest"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let blob = client.get(&format!("/v2/a/b/blobs/{digest}"));
-    assert!(blob.status != 200 || blob.body == layer(seed, size));
-    blob.status
 }
 
 /// The files of blobs in the data folder of a server.

@@ -3,7 +3,8 @@
 use lazuli_db::Db;
 use lazuli_wire::oci::Digest;
 
-use super::{Lost, Progress, RebuildError, Report, Target, sql};
+use super::sql::{self, Kind};
+use super::{Lost, Progress, RebuildError, Report, Target};
 
 /// Names of lost things that are listed.
 const TOLD: u32 = 10_000;
@@ -16,38 +17,26 @@ pub(super) async fn check(
 ) -> Result<(), RebuildError> {
     let db = &target.db;
     let mut checked = 0;
-    let mut after = (i64::MIN, Vec::new());
-    loop {
-        let from = after.clone();
-        let page = db
-            .read(move |tx| sql::manifests(tx, from.0, &from.1))
-            .await?;
-        let Some(last) = page.last() else { break };
-        after = (last.owner, last.digest.clone());
-        checked += page.len() as u64;
-        on_progress(Progress::Checked(checked));
-        for row in page.into_iter().filter(|row| !row.is_itself()) {
-            if let Some(digest) = Digest::from_bytes(&row.digest) {
-                let repository = repository(db, row.owner).await?;
-                report.lost.push(Lost::Manifest { repository, digest });
+    for kind in [Kind::Manifests, Kind::Contents] {
+        let mut after = (i64::MIN, Vec::new());
+        loop {
+            let from = after.clone();
+            let page = db
+                .read(move |tx| sql::page(tx, kind, from.0, &from.1))
+                .await?;
+            let Some(last) = page.last() else { break };
+            after = (last.owner, last.digest.clone());
+            checked += page.len() as u64;
+            on_progress(Progress::Checked(checked));
+            for row in page.into_iter().filter(|row| !row.is_itself()) {
+                let digest = Digest::from_bytes(&row.digest);
+                if let (Kind::Manifests, Some(digest)) = (kind, digest) {
+                    let repository = repository(db, row.owner).await?;
+                    report.lost.push(Lost::Manifest { repository, digest });
+                }
+                db.write(move |tx| sql::remove(tx, kind, row.owner, &row.digest))
+                    .await?;
             }
-            db.write(move |tx| sql::remove_manifest(tx, row.owner, &row.digest))
-                .await?;
-        }
-    }
-    after = (i64::MIN, Vec::new());
-    loop {
-        let from = after.clone();
-        let page = db
-            .read(move |tx| sql::contents(tx, from.0, &from.1))
-            .await?;
-        let Some(last) = page.last() else { break };
-        after = (last.owner, last.digest.clone());
-        checked += page.len() as u64;
-        on_progress(Progress::Checked(checked));
-        for row in page.into_iter().filter(|row| !row.is_itself()) {
-            db.write(move |tx| sql::remove_content(tx, row.owner, &row.digest))
-                .await?;
         }
     }
     db.write(sql::remove_unneeded).await?;

@@ -1,7 +1,7 @@
 //! Statements of a rebuild.
 
 use lazuli_blobs::BlobEntry;
-use lazuli_db::{Db, Error, Tx, dump, params};
+use lazuli_db::{Db, Error, Tx, dump, params, settings};
 use lazuli_wire::oci::Digest;
 
 use crate::{Result, manifests, tags};
@@ -17,12 +17,7 @@ pub async fn is_unfinished(db: &Db) -> Result<bool> {
 }
 
 fn is_marked(tx: &mut Tx<'_>) -> Result<bool, Error> {
-    let found = tx.query_one(
-        "SELECT 1 FROM settings WHERE name = ?1",
-        params![MARK],
-        |_| Ok(()),
-    )?;
-    Ok(found.is_some())
+    Ok(settings::get(tx, MARK)?.is_some())
 }
 
 /// Empties and marks a database; false if it is in use.
@@ -34,10 +29,7 @@ pub(super) fn begin(tx: &mut Tx<'_>, tables: &[&'static str]) -> Result<bool, Er
     for table in tables.iter().rev() {
         dump::clear_table(tx, table)?;
     }
-    tx.execute(
-        "INSERT INTO settings (name, value) VALUES (?1, 'under way')",
-        params![MARK],
-    )?;
+    settings::set(tx, MARK, "under way")?;
     Ok(true)
 }
 
@@ -90,29 +82,30 @@ impl Stored {
     }
 }
 
-pub(super) fn manifests(tx: &mut Tx<'_>, owner: i64, digest: &[u8]) -> Result<Vec<Stored>, Error> {
-    page(
-        tx,
-        "SELECT repository_id, digest, body FROM manifests WHERE (repository_id, digest) > (?1, ?2) \
-         ORDER BY repository_id, digest LIMIT ?3",
-        (owner, digest),
-    )
+/// What can be hashed again here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Manifests,
+    /// Blobs that are kept in the database.
+    Contents,
 }
 
-pub(super) fn contents(tx: &mut Tx<'_>, owner: i64, digest: &[u8]) -> Result<Vec<Stored>, Error> {
-    page(
-        tx,
-        "SELECT registry_id, digest, content FROM blobs WHERE content IS NOT NULL AND (registry_id, digest) > (?1, ?2) \
-         ORDER BY registry_id, digest LIMIT ?3",
-        (owner, digest),
-    )
-}
-
-fn page(
+pub(super) fn page(
     tx: &mut Tx<'_>,
-    statement: &'static str,
-    (owner, digest): (i64, &[u8]),
+    kind: Kind,
+    owner: i64,
+    digest: &[u8],
 ) -> Result<Vec<Stored>, Error> {
+    let statement = match kind {
+        Kind::Manifests => {
+            "SELECT repository_id, digest, body FROM manifests WHERE (repository_id, digest) > (?1, ?2) \
+             ORDER BY repository_id, digest LIMIT ?3"
+        }
+        Kind::Contents => {
+            "SELECT registry_id, digest, content FROM blobs WHERE content IS NOT NULL \
+             AND (registry_id, digest) > (?1, ?2) ORDER BY registry_id, digest LIMIT ?3"
+        }
+    };
     tx.query(statement, params![owner, digest, PAGE], |row| {
         Ok(Stored {
             owner: row.get_i64(0)?,
@@ -130,21 +123,20 @@ pub(super) fn repository(tx: &mut Tx<'_>, id: i64) -> Result<Option<String>, Err
     )
 }
 
-pub(super) fn remove_manifest(
-    tx: &mut Tx<'_>,
-    repository: i64,
-    digest: &[u8],
-) -> Result<(), Error> {
-    tags::sql::remove_of_digest(tx, repository, digest)?;
-    manifests::sql::remove(tx, repository, digest)
-}
-
-pub(super) fn remove_content(tx: &mut Tx<'_>, registry: i64, digest: &[u8]) -> Result<(), Error> {
-    tx.execute(
-        "UPDATE blobs SET content = NULL WHERE registry_id = ?1 AND digest = ?2",
-        params![registry, digest],
-    )
-    .map(drop)
+/// Takes out what is not itself; a blob's row stays until nothing needs it.
+pub(super) fn remove(tx: &mut Tx<'_>, kind: Kind, owner: i64, digest: &[u8]) -> Result<(), Error> {
+    match kind {
+        Kind::Manifests => {
+            tags::sql::remove_of_digest(tx, owner, digest)?;
+            manifests::sql::remove(tx, owner, digest)
+        }
+        Kind::Contents => tx
+            .execute(
+                "UPDATE blobs SET content = NULL WHERE registry_id = ?1 AND digest = ?2",
+                params![owner, digest],
+            )
+            .map(drop),
+    }
 }
 
 /// Rows of blobs that are nowhere and that no manifest names: garbage collection had removed them.
