@@ -50,8 +50,9 @@ impl Connector {
         let mut driver = self.dial()?;
         check_schema(&mut driver)?;
         // Outside of write transactions nothing can be changed. A server may have been set up not to wait for its disk.
-        // Every statement has an index. Reading a small table whole instead is cheap, but then the transaction depends on
-        // all of its rows, and collides with every other that writes one (PostgreSQL 13.2.3, "Serializable Isolation Level").
+        // Statements that have an index are to use it. Reading a small table whole instead is cheap, but then the transaction
+        // depends on all of its rows, and collides with every other that writes one (PostgreSQL manual, 13.2.3). That setting
+        // makes statements without one look so dear that the server would compile them, which takes longer than they do.
         driver
             .batch(
                 "SET default_transaction_read_only = on;
@@ -59,7 +60,7 @@ impl Connector {
                  SET idle_in_transaction_session_timeout = '60s';
                  SET statement_timeout = '60s';
                  SET lock_timeout = '20s';
-                 SET enable_seqscan = off;
+                 SET enable_seqscan = off; SET jit = off;
                  SELECT set_config('synchronous_commit', 'on', false)
                    WHERE current_setting('synchronous_commit') = 'off'",
             )

@@ -304,9 +304,17 @@ async fn delete_blob(registry: &Registry, name: &str, bytes: &[u8]) -> Result<()
         .await
 }
 
+/// Garbage collection that does not rest.
+pub fn hurried() -> gc::Options {
+    gc::Options {
+        pace: Arc::new(gc::Hurried),
+        ..gc::Options::new(HOUR)
+    }
+}
+
 /// Until nothing is due any more.
 async fn collect(registry: &Registry, clock: &Arc<ManualClock>) -> Result<()> {
-    let gc = Gc::open(registry, gc::Options::new(HOUR)).await?;
+    let gc = Gc::open(registry, hurried()).await?;
     for _ in 0..3 {
         clock.advance(2 * HOUR);
         gc.run_once().await?;

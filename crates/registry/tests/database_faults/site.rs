@@ -8,7 +8,7 @@ use lazuli_db::clock::ManualClock;
 use lazuli_db::faults::{Fault, FaultPoint, Faults};
 use lazuli_db::{Db, PostgresOptions, SqliteOptions};
 use lazuli_registry::blobs::BlobBytes;
-use lazuli_registry::gc::{self, Gc};
+use lazuli_registry::gc::Gc;
 use lazuli_registry::operations::Cursor;
 use lazuli_registry::operations::sequencer::{Options as Numbering, Sequencer};
 use lazuli_registry::{Error, Registry, fsck};
@@ -174,9 +174,7 @@ impl Site {
     /// Everybody is gone, all leases end, everything that nothing needs goes: then everything belongs together.
     pub async fn check_nothing_is_left(&mut self) {
         self.reopen().await;
-        let gc = Gc::open(&self.registry, gc::Options::new(HOUR))
-            .await
-            .unwrap();
+        let gc = Gc::open(&self.registry, paths::hurried()).await.unwrap();
         for _ in 0..4 {
             self.clock.advance(25 * HOUR);
             gc.run_once().await.unwrap().unwrap();
