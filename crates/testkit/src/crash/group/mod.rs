@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use lazuli_wire::oci::Digest;
 
 use super::client::{Client, Shared};
 use super::clock::{self, SetClock};
@@ -233,7 +234,7 @@ impl<'a> Group<'a> {
             self.slowest_settling = self.slowest_settling.max(begun.elapsed());
         }
         if plant == Some(Plant::RemoveObject) {
-            self.remove_object(random)?;
+            self.remove_object(round, random)?;
         }
         self.shared.is_killed.store(false, Ordering::SeqCst);
         let is_thorough = round % THOROUGH == THOROUGH - 1 || self.options.plant.is_some();
@@ -283,19 +284,32 @@ impl<'a> Group<'a> {
         happened
     }
 
-    fn remove_object(&self, random: &mut Random) -> Result<()> {
-        let needed = folder::needed_blobs(&self.shared.ledger, INLINE_MAX);
-        let keys: Vec<String> = self
-            .engines
-            .keys()
-            .into_iter()
-            .filter(|key| needed.iter().any(|digest| key.contains(&digest.to_hex())))
-            .collect();
-        let key = random
-            .pick(&keys)
-            .context("no manifest needs an object yet")?;
-        self.engines.remove(key);
-        Ok(())
+    /// Takes away what a manifest needs: all objects with that content, of which one may be a leftover.
+    fn remove_object(&mut self, round: u64, random: &mut Random) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let needed = folder::needed_blobs(&self.shared.ledger, INLINE_MAX);
+            let keys = self.engines.keys();
+            let of = |digest: &Digest| -> Vec<&String> {
+                let hex = digest.to_hex();
+                keys.iter().filter(|key| key.contains(&hex)).collect()
+            };
+            let needed: Vec<_> = needed.iter().map(of).filter(|of| !of.is_empty()).collect();
+            if let Some(objects) = random.pick(&needed) {
+                for key in objects {
+                    self.engines.remove(key);
+                }
+                return Ok(());
+            }
+            ensure!(
+                begun.elapsed() < Duration::from_mins(1),
+                "no manifest needs an object yet"
+            );
+            self.under_load(round, |_| {
+                std::thread::sleep(Duration::from_secs(1));
+                Ok(())
+            })?;
+        }
     }
 
     fn no_violations(&self) -> Result<()> {
