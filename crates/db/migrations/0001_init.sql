@@ -264,6 +264,12 @@ CREATE TABLE blob_removals (
   since {i64} NOT NULL
 ) {clustered};
 
+-- Files of the blob store that no row names, and the walk that met them last: the next one removes them.
+CREATE TABLE blob_suspects (
+  location TEXT NOT NULL PRIMARY KEY,
+  walk {i64} NOT NULL
+) {clustered};
+
 -- Damaged content that a repair put aside: never served, never removed.
 CREATE TABLE quarantine (
   id {i64} NOT NULL PRIMARY KEY,

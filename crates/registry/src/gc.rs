@@ -42,8 +42,6 @@ pub use status::{Amount, Phase, Run, Status};
 pub(crate) use trust::keep_quiet;
 pub(crate) use work::{Work, lost};
 
-use janitor::Janitor;
-
 /// The name of the lease that a pass holds.
 pub const LEASE: &str = "gc";
 
@@ -175,8 +173,8 @@ pub(crate) struct Inner {
     holder: String,
     /// Until when nothing is unlinked or deleted.
     trust: Mutex<trust::Known>,
-    /// One run at a time in this process; what the janitor remembers.
-    janitor: Mutex<Janitor>,
+    /// One run at a time in this process.
+    turn: Mutex<()>,
     counters: Counters,
 }
 
@@ -208,7 +206,7 @@ impl Gc {
             options,
             holder,
             trust: Mutex::new(known),
-            janitor: Mutex::default(),
+            turn: Mutex::default(),
             counters: Counters::default(),
         };
         Ok(Self {
@@ -242,7 +240,7 @@ impl Gc {
                 continue;
             }
             waited = Duration::ZERO;
-            match self.pass(false, Walk::WhenDue).await {
+            match self.run_by_itself().await {
                 Ok(Some(run)) if run.did_something() => tracing::info!(?run, "garbage collection"),
                 Ok(_) => {}
                 Err(error) => {
@@ -270,6 +268,11 @@ impl Gc {
         self.pass(true, Walk::Never).await
     }
 
+    /// One run as they begin by time: with a walk of the janitor when that is due, too. `None` when another process is at it.
+    pub async fn run_by_itself(&self) -> Result<Option<Run>> {
+        self.pass(false, Walk::WhenDue).await
+    }
+
     /// One run now with a walk of the janitor; `None` when another process is at it.
     pub async fn run_whole(&self) -> Result<Option<Run>> {
         self.pass(true, Walk::Always).await
@@ -277,11 +280,11 @@ impl Gc {
 
     /// One walk of the janitor now; `None` when another process is at work.
     pub async fn walk_once(&self) -> Result<Option<Run>> {
-        let mut janitor = self.inner.janitor.lock().await;
+        let _turn = self.inner.turn.lock().await;
         let Some(mut work) = Work::begin(&self.inner, true).await? else {
             return Ok(None);
         };
-        let outcome = janitor.walk(&mut work).await;
+        let outcome = work.walk().await;
         work.end(outcome).await.map(Some)
     }
 
@@ -290,20 +293,25 @@ impl Gc {
         status::read(registry).await
     }
 
+    async fn work_through(&self, work: &mut Work<'_>, walk: Walk) -> Result<()> {
+        work.sweep().await?;
+        let is_walked = match walk {
+            Walk::Never => false,
+            Walk::WhenDue => work.run.is_asked_for || janitor::is_due(&self.inner).await?,
+            Walk::Always => true,
+        };
+        if is_walked {
+            work.walk().await?;
+        }
+        Ok(())
+    }
+
     async fn pass(&self, is_asked_for: bool, walk: Walk) -> Result<Option<Run>> {
-        let mut janitor = self.inner.janitor.lock().await;
+        let _turn = self.inner.turn.lock().await;
         let Some(mut work) = Work::begin(&self.inner, is_asked_for).await? else {
             return Ok(None);
         };
-        let mut outcome = work.sweep().await;
-        let is_walked = match walk {
-            Walk::Never => false,
-            Walk::WhenDue => janitor.is_due(&self.inner) || work.run.is_asked_for,
-            Walk::Always => true,
-        };
-        if outcome.is_ok() && is_walked {
-            outcome = janitor.walk(&mut work).await;
-        }
+        let outcome = self.work_through(&mut work, walk).await;
         work.end(outcome).await.map(Some)
     }
 }

@@ -4,8 +4,7 @@
 //! being written. It goes only when it is old, when the walk before met it too, and when no upload session could
 //! still complete it (its name carries the session's identifier).
 
-use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+use std::collections::HashMap;
 
 use lazuli_blobs::{BlobEntry, Listed, ListedUpload, Location};
 
@@ -18,64 +17,83 @@ const MAX_SUSPECTS: usize = 100_000;
 /// Sessions read at a time.
 const PAGE: u32 = 1000;
 
-/// What is remembered between walks.
-#[derive(Default)]
-pub(super) struct Janitor {
-    /// Files without a row, met in the last walk.
-    suspects: HashSet<Location>,
-    /// When the last walk ended, by the monotonic clock.
-    last_walk: Option<Duration>,
+/// Whether it is time for the next walk, by whichever process. What they remember is in the database, so a walk counts that
+/// another process began or ended.
+pub(super) async fn is_due(inner: &Inner) -> Result<bool> {
+    let (now, db) = (inner.registry.now(), &inner.registry.inner.db);
+    let Some(walked_at) = db.read_one(sql::walked_at).await? else {
+        // A new place has nothing to be found: as if a walk had just ended.
+        db.write_relaxed(move |tx| sql::set_walked_at(tx, now))
+            .await?;
+        return Ok(false);
+    };
+    // A clock that was set back must not put it off.
+    Ok(walked_at > now || now - walked_at >= micros(inner.options.walk_interval))
 }
 
-impl Janitor {
-    /// Whether it is time for the next walk. The first is one interval after the start.
-    pub(super) fn is_due(&mut self, inner: &Inner) -> bool {
-        let now = inner.registry.inner.clock.monotonic();
-        let last = *self.last_walk.get_or_insert(now);
-        now.saturating_sub(last) >= inner.options.walk_interval
+impl Work<'_> {
+    /// One walk over all blobs and uploads of the store.
+    pub(super) async fn walk(&mut self) -> Result<()> {
+        self.enter(Phase::Walk).await?;
+        let walk = self.inner.registry.inner.log.unique_number();
+        let mut remembered = 0;
+        let mut lister = self.inner.registry.inner.store.list_names();
+        while let Some(batch) = lister.next().await? {
+            let count = batch.len() as u64;
+            let mut unknown = unknown_blobs(self, batch).await?;
+            unknown.truncate(MAX_SUSPECTS.saturating_sub(remembered));
+            remembered += unknown.len();
+            let again = met_before(self, unknown, walk).await?;
+            self.remove_unknown(without_session(self, again).await?)
+                .await?;
+            self.pause(count).await?;
+        }
+        let mut lister = self.inner.registry.inner.store.list_uploads();
+        while let Some(batch) = lister.next().await? {
+            let count = batch.len() as u64;
+            abort_forgotten(self, batch).await?;
+            self.pause(count).await?;
+        }
+        let (now, db) = (self.now(), &self.inner.registry.inner.db);
+        Ok(db.write(move |tx| sql::end_walk(tx, walk, now)).await?)
     }
 
-    /// One walk over all blobs and uploads of the store.
-    pub(super) async fn walk(&mut self, work: &mut Work<'_>) -> Result<()> {
-        work.enter(Phase::Walk).await?;
-        let mut met = HashSet::new();
-        let mut lister = work.inner.registry.inner.store.list_names();
-        while let Some(batch) = lister.next().await? {
-            let count = batch.len() as u64;
-            let unknown = unknown_blobs(work, batch).await?;
-            let room = MAX_SUSPECTS.saturating_sub(met.len());
-            met.extend(
-                unknown
-                    .iter()
-                    .take(room)
-                    .map(|entry| entry.location.clone()),
-            );
-            let again = unknown
-                .into_iter()
-                .filter(|entry| self.suspects.contains(&entry.location))
-                .collect();
-            for entry in without_session(work, again).await? {
-                tracing::warn!(location = %entry.location, "removing a file that no row knows");
-                work.inner.registry.forget_file(&entry.location);
-                let store = &work.inner.registry.inner.store;
-                let size = store.measure(&entry).await?;
-                store.remove(&entry.location).await?;
-                met.remove(&entry.location);
-                work.run.deleted += 1;
-                work.run.freed_bytes += size;
-            }
-            work.pause(count).await?;
+    async fn remove_unknown(&mut self, entries: Vec<BlobEntry>) -> Result<()> {
+        if entries.is_empty() {
+            return Ok(());
         }
-        let mut lister = work.inner.registry.inner.store.list_uploads();
-        while let Some(batch) = lister.next().await? {
-            let count = batch.len() as u64;
-            abort_forgotten(work, batch).await?;
-            work.pause(count).await?;
+        let registry = &self.inner.registry;
+        let mut removed = Vec::with_capacity(entries.len());
+        for entry in entries {
+            tracing::warn!(location = %entry.location, "removing a file that no row knows");
+            registry.forget_file(&entry.location);
+            let size = registry.inner.store.measure(&entry).await?;
+            registry.inner.store.remove(&entry.location).await?;
+            removed.push(entry.location.to_string());
+            self.run.deleted += 1;
+            self.run.freed_bytes += size;
         }
-        self.suspects = met;
-        self.last_walk = Some(work.inner.registry.inner.clock.monotonic());
-        Ok(())
+        let db = &registry.inner.db;
+        let forget = move |tx: &mut lazuli_db::Tx<'_>| sql::forget_suspects(tx, &removed);
+        Ok(db.write_relaxed(forget).await?)
     }
+}
+
+/// Those that an earlier walk met, too.
+async fn met_before(work: &Work<'_>, unknown: Vec<BlobEntry>, walk: i64) -> Result<Vec<BlobEntry>> {
+    if unknown.is_empty() {
+        return Ok(unknown);
+    }
+    let locations: Vec<String> = unknown
+        .iter()
+        .map(|entry| entry.location.to_string())
+        .collect();
+    let db = &work.inner.registry.inner.db;
+    let again = db
+        .write_relaxed(move |tx| sql::suspect(tx, &locations, walk))
+        .await?;
+    let is_again = |entry: &BlobEntry| again.contains(entry.location.as_str());
+    Ok(unknown.into_iter().filter(is_again).collect())
 }
 
 /// Old files of the batch that no row knows.

@@ -1,11 +1,15 @@
 //! Garbage collection's statements.
 
+use std::collections::HashSet;
+
 use lazuli_db::{Error, Tx, settings};
 use lazuli_wire::oci::{Digest, RepositoryName, UploadId};
 
 use super::trust::Trust;
 
 pub(crate) const TRUST: &str = "gc.trust";
+/// The name of the row with the time of the janitor's last walk.
+pub(crate) const WALKED_AT: &str = "gc.walked_at";
 /// The name of the row with the time that was noted last.
 const NOTED_TIME: &str = "gc.noted_time";
 
@@ -230,6 +234,55 @@ fn upload_id(bytes: &[u8]) -> Result<UploadId, Error> {
         .try_into()
         .map(UploadId::from_bytes)
         .map_err(|_| Error::Corrupt("uploads.id"))
+}
+
+/// Remembers files that no row names as met by this walk; returns those that an earlier one met.
+pub(super) fn suspect(
+    tx: &mut Tx<'_>,
+    locations: &[String],
+    walk: i64,
+) -> Result<HashSet<String>, Error> {
+    let mut again = HashSet::new();
+    for location in locations {
+        let before = tx.query_one(
+            "SELECT walk FROM blob_suspects WHERE location = ?1",
+            &[location.into()],
+            |row| row.get_i64(0),
+        )?;
+        if before.is_some_and(|before| before != walk) {
+            again.insert(location.clone());
+        }
+        tx.execute(
+            "INSERT INTO blob_suspects (location, walk) VALUES (?1, ?2) ON CONFLICT (location) DO UPDATE SET walk = excluded.walk",
+            &[location.into(), walk.into()],
+        )?;
+    }
+    Ok(again)
+}
+
+pub(super) fn forget_suspects(tx: &mut Tx<'_>, locations: &[String]) -> Result<(), Error> {
+    locations.iter().try_for_each(|location| {
+        tx.execute(
+            "DELETE FROM blob_suspects WHERE location = ?1",
+            &[location.into()],
+        )
+        .map(drop)
+    })
+}
+
+/// The walk met everything: what it did not meet is gone, or a row names it.
+pub(super) fn end_walk(tx: &mut Tx<'_>, walk: i64, now: i64) -> Result<(), Error> {
+    tx.execute("DELETE FROM blob_suspects WHERE walk <> ?1", &[walk.into()])?;
+    set_walked_at(tx, now)
+}
+
+/// When the last whole walk ended, in microseconds since the epoch.
+pub(super) fn walked_at(tx: &mut Tx<'_>) -> Result<Option<i64>, Error> {
+    Ok(settings::get(tx, WALKED_AT)?.and_then(|text| text.parse().ok()))
+}
+
+pub(super) fn set_walked_at(tx: &mut Tx<'_>, now: i64) -> Result<(), Error> {
+    settings::set(tx, WALKED_AT, &now.to_string())
 }
 
 /// Whether a row names the location, its removal is under way anyway, or a repair put it aside.

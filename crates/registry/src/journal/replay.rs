@@ -323,7 +323,7 @@ pub(super) fn identifier(logged: &Logged) -> Option<OperationId> {
 fn clear_settings(tx: &mut Tx<'_>) -> Result<(), DbError> {
     let names = tables::LOCAL_SETTINGS.map(lazuli_db::Value::Text);
     tx.execute(
-        "DELETE FROM settings WHERE name NOT IN (?1, ?2, ?3, ?4, ?5)",
+        "DELETE FROM settings WHERE name NOT IN (?1, ?2, ?3, ?4, ?5, ?6)",
         &names,
     )
     .map(drop)

@@ -7,13 +7,14 @@ use super::field::Field;
 use super::record::Rows;
 
 /// What means nothing anywhere else, or follows from the rest.
-const LEFT_OUT: [&str; 9] = [
+const LEFT_OUT: [&str; 10] = [
     "closings",
     "uploads",
     "operations",
     "log_cursors",
     "leases",
     "blob_removals",
+    "blob_suspects",
     "quarantine",
     "gc_runs",
     "scrub_passes",
@@ -29,8 +30,14 @@ pub(super) const SMALL: [&str; 5] = [
 ];
 
 /// Settings that are about this database only.
-pub(super) const LOCAL_SETTINGS: [&str; 5] =
-    ["journal", "rebuild", "arriving", "gc.trust", "blob_store"];
+pub(super) const LOCAL_SETTINGS: [&str; 6] = [
+    "journal",
+    "rebuild",
+    "arriving",
+    "gc.trust",
+    "gc.walked_at",
+    "blob_store",
+];
 
 /// Bytes of rows in one line.
 const LINE: usize = 64 << 10;

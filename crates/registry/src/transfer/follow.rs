@@ -12,7 +12,7 @@ use lazuli_wire::oci::Digest;
 use tokio::task::JoinSet;
 
 use super::{Progress, arrival, carry};
-use crate::gc::sql::TRUST;
+use crate::gc::sql::{TRUST, WALKED_AT};
 use crate::{Error, Result};
 use sql::{Blob, Change, Placed};
 
@@ -23,11 +23,19 @@ const BATCH: usize = 100;
 
 /// What each side has for itself: what is under way, and places. Rows of blobs are followed here, because theirs differ.
 const OWN: Exceptions = Exceptions {
-    tables: &["blobs", "uploads", "leases", "blob_removals", "closings"],
+    tables: &[
+        "blobs",
+        "uploads",
+        "leases",
+        "blob_removals",
+        "blob_suspects",
+        "closings",
+    ],
     rows: &[
         ("settings", "name", Some("blob_store")),
         ("settings", "name", Some(arrival::ROW)),
         ("settings", "name", Some(TRUST)),
+        ("settings", "name", Some(WALKED_AT)),
         ("quarantine", "location", None),
     ],
     columns: &[],
@@ -40,6 +48,7 @@ const ALIVE: Exceptions = Exceptions {
         "uploads",
         "leases",
         "blob_removals",
+        "blob_suspects",
         "closings",
         "transfers",
         "scrub_passes",

@@ -26,6 +26,7 @@ pub(super) fn forget_places(tx: &mut Tx<'_>) -> Result<()> {
         "DELETE FROM uploads",
         "DELETE FROM leases",
         "DELETE FROM blob_removals",
+        "DELETE FROM blob_suspects",
         "DELETE FROM quarantine WHERE location IS NOT NULL",
         "DELETE FROM closings",
         "DELETE FROM settings WHERE name IN ('blob_store', 'arriving')",

@@ -75,4 +75,69 @@ async fn store_file(store: &dyn BlobStore, upload: UploadId, bytes: &[u8]) -> Lo
         .unwrap()
 }
 
-on_both_engines!(the_janitor_removes_old_files_that_no_row_knows_and_nothing_else,);
+/// Nodes come and go: what one met, the next removes, and the time of the walk is one for all.
+async fn what_a_walk_met_outlives_the_process(f: Fixture) {
+    let orphan = large("orphan");
+    let location = store_file(&*f.store, UploadId::from_bytes([7; 16]), &orphan).await;
+    let is_there = async || f.store.open(&location, orphan.len() as u64).await.is_ok();
+    let options = || Options {
+        walk_interval: 6 * HOUR,
+        ..hurried()
+    };
+    let node = async || Gc::open(&f.registry, options()).await.unwrap();
+    let by_time = async || node().await.run_by_itself().await.unwrap().unwrap();
+    by_time().await;
+    for _ in 0..2 {
+        f.clock.advance(4 * HOUR);
+        by_time().await;
+        assert!(is_there().await, "at most one walk met it");
+    }
+    f.clock.advance(4 * HOUR);
+    assert_eq!(by_time().await.deleted, 0, "no walk is due");
+    f.clock.advance(4 * HOUR);
+    assert_eq!(by_time().await.deleted, 1);
+    assert!(!is_there().await);
+    let left = |tx: &mut lazuli_db::Tx<'_>| {
+        tx.query_one("SELECT COUNT(*) FROM blob_suspects", &[], |row| {
+            row.get_i64(0)
+        })
+    };
+    assert_eq!(f.db.read(left).await.unwrap(), Some(0));
+}
+
+/// A row that came late clears its file: it is no suspect when it is left alone again.
+async fn a_file_that_a_row_names_after_all_is_no_suspect(f: Fixture) {
+    let gc = gc(&f).await;
+    let bytes = large("late");
+    let location = store_file(&*f.store, UploadId::from_bytes([7; 16]), &bytes).await;
+    gc.walk_once().await.unwrap().unwrap();
+    set_known(&f, &location, true).await;
+    gc.walk_once().await.unwrap().unwrap();
+    set_known(&f, &location, false).await;
+    gc.walk_once().await.unwrap().unwrap();
+    assert!(f.store.open(&location, bytes.len() as u64).await.is_ok());
+    gc.walk_once().await.unwrap().unwrap();
+    assert!(f.store.open(&location, bytes.len() as u64).await.is_err());
+}
+
+/// Whether some row names a place.
+async fn set_known(f: &Fixture, location: &Location, is_known: bool) {
+    let location = location.to_string();
+    f.db.write(move |tx| {
+        let sql = if is_known {
+            "INSERT INTO quarantine (id, registry_id, digest, location, reason, created_at) VALUES (1, 1, ?2, ?1, 'test', 0)"
+        } else {
+            "DELETE FROM quarantine WHERE location = ?1 AND digest = ?2"
+        };
+        let digest = Digest::of(Algorithm::Sha256, b"late").to_bytes();
+        tx.execute(sql, &[(&location).into(), (&digest).into()])
+    })
+    .await
+    .unwrap();
+}
+
+on_both_engines!(
+    the_janitor_removes_old_files_that_no_row_knows_and_nothing_else,
+    what_a_walk_met_outlives_the_process,
+    a_file_that_a_row_names_after_all_is_no_suspect,
+);
