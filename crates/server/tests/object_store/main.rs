@@ -13,5 +13,6 @@ mod nodes;
 mod outage;
 mod rebuild;
 mod redirects;
+mod sas;
 mod stores;
 mod support;

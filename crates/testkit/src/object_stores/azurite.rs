@@ -194,6 +194,12 @@ impl Azurite {
         sign::base64(KEY)
     }
 
+    /// A shared access signature that may do what `permissions` lists (`racwdl`) in one container, for an hour.
+    #[allow(clippy::unused_self, reason = "belongs to the instance")]
+    pub fn sas(&self, container: &str, permissions: &str) -> String {
+        sign::container_sas(ACCOUNT, KEY, container, permissions)
+    }
+
     /// The folder of a [`Storage::Folder`].
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")
