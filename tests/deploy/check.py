@@ -240,6 +240,8 @@ def check_compose(config_file, lazuli):
         expect(set(service.get("depends_on", {})) <= set(services), f"{name} depends on what is not there")
         published = [port.get("host_ip") for port in service.get("ports", [])]
         expect(all(address == "127.0.0.1" for address in published), f"{name} listens on {published}")
+    asked = services["postgres"]["healthcheck"]["test"]
+    expect("--host=127.0.0.1" in asked, "the server that makes the database is taken for the one that serves it")
     expect("ports" not in services["postgres"] and "ports" not in services["s3"], "the engines can be reached")
 
 
