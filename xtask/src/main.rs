@@ -49,14 +49,16 @@ Real clients against a real server; each is a suite of named cases, and installs
     cargo xtask clients docker oras      some of them; --list shows all
     cargo xtask clients --nodes          against three nodes behind nginx, with PostgreSQL and a Ceph RGW: processes with
                                          the settings and the nginx.conf of deploy/compose
+    cargo xtask clients --compose        the same in containers: Docker Compose runs deploy/compose itself as its page says, with
+                                         this machine's PostgreSQL, nginx and Ceph RGW as images, and MinIO's client
 
     --binary PATH           the server's program; otherwise the release build is made and taken
-    --seed N                with --nodes: which node is killed and when; it is printed, and repeats the decisions
-    --kill-every SECONDS    with --nodes: about how long after the kill before (4)
+    --seed N                with nodes: which node is killed and when; it is printed, and repeats the decisions
+    --kill-every SECONDS    with nodes: about how long after the kill before (4)
 
 A killed node comes back with an empty data folder. A command whose connection broke while a node was killed is run again, at
 most three times: each time is a line AGAIN, and counted. At the end `lazuli fsck --verify` reads everything. Logs and results are
-in target/xtask: clients.json, clients-nodes.json, logs/.";
+in target/xtask: clients.json, clients-nodes.json, clients-compose.json, logs/.";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -104,7 +106,7 @@ fn dispatch(args: &[String]) -> Result<bool> {
 fn clients_command(args: &[String]) -> Result<bool> {
     let mut binary = None;
     let mut names = Vec::new();
-    let mut deaths = None;
+    let mut deaths: Option<clients::Deaths> = None;
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         let mut value = || args.next().with_context(|| format!("{arg} needs a value"));
@@ -121,6 +123,7 @@ fn clients_command(args: &[String]) -> Result<bool> {
                 let path = value()?;
                 binary = Some(std::fs::canonicalize(path).with_context(|| path.clone())?);
             }
+            "--compose" => deaths.get_or_insert_default().in_containers = true,
             "--nodes" => _ = deaths.get_or_insert(clients::Deaths::default()),
             "--seed" => deaths.get_or_insert_default().seed = value()?.parse()?,
             "--kill-every" => deaths.get_or_insert_default().every = value()?.parse()?,

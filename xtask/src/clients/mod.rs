@@ -4,6 +4,7 @@
 //! scratch folder that is also its `HOME`, so that no client touches the trust stores or logins of the machine.
 
 mod buildah;
+mod compose;
 mod containerd;
 mod context;
 mod cosign;
@@ -167,8 +168,13 @@ pub(crate) fn run_on_nodes(
         "  seed {}, a node is killed about every {} s",
         deaths.seed, deaths.every
     );
+    let file = if deaths.in_containers {
+        "clients-compose.json"
+    } else {
+        "clients-nodes.json"
+    };
     match Server::nodes(binary, deaths)? {
-        Some(server) => run_on(server, &chosen, "clients-nodes.json", results).map(|()| None),
+        Some(server) => run_on(server, &chosen, file, results).map(|()| None),
         None => Ok(Some("an engine is missing, as was said above")),
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct Modern {
 }
 
 /// Where the programs are in each package.
-const PROGRAMS: &[(&str, &[&str])] = &[
+pub(super) const PROGRAMS: &[(&str, &[&str])] = &[
     (
         "containerd",
         &[

@@ -1,17 +1,18 @@
 //! Three nodes behind nginx, as `deploy/compose` starts them, with nodes killed meanwhile. The program `nodes` of
-//! lazuli-testkit runs them.
+//! lazuli-testkit runs them as processes; or Docker Compose runs the file itself.
 
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use super::compose;
 use super::repeats::Repeats;
 use super::server::Access;
 use crate::exec::{bound_to_us, wait};
@@ -39,6 +40,8 @@ pub(crate) struct Deaths {
     pub(crate) seed: u64,
     /// About so many seconds after the one before.
     pub(crate) every: f64,
+    /// Docker Compose runs the nodes and all that belongs to them.
+    pub(crate) in_containers: bool,
 }
 
 impl Default for Deaths {
@@ -48,6 +51,7 @@ impl Default for Deaths {
         Self {
             seed: since.map_or(0, |since| since.as_secs()) ^ u64::from(std::process::id()),
             every: 4.0,
+            in_containers: false,
         }
     }
 }
@@ -65,12 +69,18 @@ pub(super) struct Nodes {
 impl Nodes {
     /// Starts them, and says how to reach nginx. `None`: an engine is missing, which was said.
     pub(super) fn start(binary: &Path, deaths: Deaths) -> Result<Option<(Self, Access)>> {
-        workspace::cargo()
-            .args(["build", "--package", "lazuli-testkit", "--bin", "nodes"])
-            .arg("--locked")
-            .timeout(BUILD_SECONDS)
-            .run()?;
         let folder = scratch::dir("nodes")?;
+        let (mut command, more) = if deaths.in_containers {
+            match compose::program(&folder) {
+                Ok(program) => program,
+                Err(error) => {
+                    println!("  NOT RUN: {error:#}");
+                    return Ok(None);
+                }
+            }
+        } else {
+            (processes()?, Vec::new())
+        };
         let args: [OsString; 8] = [
             "--binary".into(),
             binary.into(),
@@ -81,9 +91,9 @@ impl Nodes {
             "--kill-every".into(),
             deaths.every.to_string().into(),
         ];
-        let program = workspace::target_dir().join("debug/nodes");
-        let mut child = bound_to_us(program.as_os_str())
+        let mut child = command
             .args(args)
+            .args(more)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -135,14 +145,19 @@ impl Nodes {
         let number = |name: &str| report[name].as_u64().unwrap_or(0);
         let repeats = self.repeats.done();
         println!(
-            "  seed {}: {} kills; requests to the nodes {}, passed on to another one {}, answered 502 {}; commands run again {}",
+            "  seed {}: {} kills; requests to the nodes {}; commands run again {}",
             self.deaths.seed,
             number("kills"),
             report["requests"],
-            number("passed_on"),
-            report["bad_gateway"].as_array().map_or(0, Vec::len),
             repeats.len(),
         );
+        if let Some(refused) = report["bad_gateway"].as_array() {
+            println!(
+                "  requests passed on to another node {}, answered 502 {}",
+                number("passed_on"),
+                refused.len()
+            );
+        }
         results.case(GROUP, "every node was killed and served", || {
             ensure!(number("kills") > 0, "no node was killed");
             let requests = report["requests"].as_array().context("no count")?;
@@ -179,6 +194,17 @@ impl Nodes {
             let _ = fs::copy(self.folder.join(from), to.join(name));
         }
     }
+}
+
+/// The program that runs them as processes.
+fn processes() -> Result<Command> {
+    workspace::cargo()
+        .args(["build", "--package", "lazuli-testkit", "--bin", "nodes"])
+        .arg("--locked")
+        .timeout(BUILD_SECONDS)
+        .run()?;
+    let program = workspace::target_dir().join("debug/nodes");
+    Ok(bound_to_us(program.as_os_str()))
 }
 
 impl Drop for Nodes {
