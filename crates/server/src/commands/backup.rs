@@ -22,7 +22,7 @@ const EXAMPLES: &str = "\
 Examples:
   lazuli backup /backup/lazuli             copy everything into that folder, while the server runs
   lazuli backup /backup/lazuli             again: only what is new is copied
-  lazuli --data-dir /backup/lazuli fsck --verify
+  lazuli --data-dir /backup/lazuli fsck --verify   check every byte of one made --with-key
 
 The folder gets a database file and the blobs, whatever engine and store the server uses; each blob is hashed on its way. It does \
 not get the master key (the file master.key, or LAZULI_MASTER_KEY): keep that elsewhere, or give --with-key, which makes \
