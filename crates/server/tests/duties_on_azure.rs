@@ -2,6 +2,8 @@
 //! as it does on a disk. What redirects change is in `object_store/redirects.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "duties/direct.rs"]
+mod direct;
 #[path = "duties/discovery.rs"]
 mod discovery;
 #[path = "duties/general.rs"]

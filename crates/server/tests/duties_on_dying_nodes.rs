@@ -9,6 +9,8 @@
     reason = "a test: real processes die in real time"
 )]
 
+#[path = "duties/direct.rs"]
+mod direct;
 #[path = "duties/discovery.rs"]
 mod discovery;
 #[path = "duties/general.rs"]

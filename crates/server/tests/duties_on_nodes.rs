@@ -2,6 +2,8 @@
 //! random. Left out are those of `duties/alone.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "duties/direct.rs"]
+mod direct;
 #[path = "duties/discovery.rs"]
 mod discovery;
 #[path = "duties/general.rs"]

@@ -217,9 +217,16 @@ async fn render_object(
     Ok(asked.answer(task, access, body))
 }
 
-/// How long an address is to be good to which a client is sent for this blob; `None`: it is not sent anywhere.
+/// How long an address is to be good to which a client is sent for this blob; `None`: it is not sent anywhere. Ranges that are
+/// passed over here, such as several at once, a store may read in a way of its own: then the bytes come from here.
 fn redirects(task: &Task<'_>, blob: &StoredBlob) -> Option<Duration> {
     let redirects = task.api.redirects.as_ref()?;
+    if let Some(range) = task.request.parts.headers.get(RANGE) {
+        let range = range.to_str().ok()?;
+        if matches!(parse_range(range, blob.size), RangeOutcome::Whole) {
+            return None;
+        }
+    }
     (blob.size >= redirects.from_size).then_some(redirects.lifetime)
 }
 
