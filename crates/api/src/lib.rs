@@ -1,7 +1,7 @@
 //! The HTTP server: listeners, TLS, bounds, accounting, and one folder for each plane of the interface.
 //!
 //! A handler is five steps: parse (already typed), authenticate, authorize, call one function, render. Rules live in the
-//! registry crate and identities in the identity crate; this is the only crate besides the portal that knows status codes.
+//! registry crate and identities in the identity crate; no other crate knows status codes.
 
 mod access_log;
 mod admission;

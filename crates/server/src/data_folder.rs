@@ -75,8 +75,8 @@ impl DataFolder {
         let folder = DataFolder {
             path: path.to_owned(),
         };
-        // One without the other: the key is kept elsewhere, or the folder came from a backup.
-        for trace in [folder.key_path(), folder.lock_path()] {
+        // One without the others: the key is kept elsewhere, or the folder came from a backup.
+        for trace in [folder.key_path(), folder.lock_path(), folder.database()] {
             match trace.symlink_metadata() {
                 Ok(_) => return Ok(folder),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -286,10 +286,19 @@ pub(crate) async fn open_api(
         );
         out.sample("", &[], clock.wall_ahead_us() as f64 / 1e6);
     };
-    let node = registry.clone();
+    let (node, moved) = (registry.clone(), registry.clone());
+    let writes_closed = move |out: &mut Exposition| {
+        out.family(
+            "lazuli_writes_closed",
+            "gauge",
+            "1 when pushes and deletes are refused because the registry is being moved, or was; as of the last time this was asked.",
+        );
+        out.sample("", &[], f64::from(u8::from(moved.was_closed())));
+    };
     let api = Api::new(registry.clone(), identity.clone(), options)
         .with_collector(Box::new(free_space))
         .with_collector(Box::new(clock_ahead))
+        .with_collector(Box::new(writes_closed))
         .with_collector(Box::new(move |out| node_metrics(&node, out)));
     api.set_registries(hosted_registries(registry.db()).await?);
     Ok(api)

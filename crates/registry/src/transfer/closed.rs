@@ -178,6 +178,14 @@ impl Registry {
         }
         Ok(())
     }
+
+    /// Whether it was closed when somebody last looked; a look begins now, for the next who asks.
+    pub fn was_closed(&self) -> bool {
+        let registry = self.clone();
+        // A database that does not answer is told of elsewhere.
+        tokio::spawn(async move { registry.check_open().await.is_ok() });
+        self.inner.closed.is_closed.load(Ordering::Acquire)
+    }
 }
 
 #[cfg(test)]
