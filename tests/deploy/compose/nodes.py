@@ -3,12 +3,14 @@
     nodes.py --binary PATH --folder PATH --mc PATH [--seed N] [--kill-every SECONDS]
 
 It has a Docker engine of its own in FOLDER, with the programs of PATH, and makes the images that the file takes from elsewhere
-(see `images`). What it says and hears is what the program `nodes` of lazuli-testkit does: `ready ADDRESS PASSWORD`; the line
-`finish` ends it in order, with a report as JSON; the end of standard input ends it at once.
+(see `images`). Meanwhile it pushes images of its own (see `pushes.py`), and at the end it looks whether they are there: then,
+after the services were made anew, after a node's process died, after the database and the store were started again.
+
+What it says and hears is what the program `nodes` of lazuli-testkit does: `ready ADDRESS PASSWORD`; the line `finish` ends it
+in order, with a report as JSON; the end of standard input ends it at once.
 """
 
 import argparse
-import base64
 import json
 import os
 import random
@@ -20,7 +22,8 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
+
+from pushes import Pushes
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.abspath(os.path.join(HERE, "../../.."))
@@ -121,14 +124,6 @@ class Compose:
         for node in NODES:
             wait_for(node, lambda node=node: self.is_ready(node))
 
-    def repositories(self):
-        """What nginx's nodes list to the admin."""
-        basic = base64.b64encode(f"lazuli:{self.password}".encode()).decode()
-        request = urllib.request.Request(f"http://{self.address}/v2/_catalog?n=1000")
-        request.add_header("Authorization", "Basic " + basic)
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)["repositories"]
-
 
 class Killer(threading.Thread):
     """Kills a node, starts it again, and so on; at most one is away at a time."""
@@ -183,21 +178,17 @@ ACTS = {
 }
 
 
-def same(compose, before, what, act):
-    act(compose)
-    compose.await_ready()
-    after = compose.repositories()
-    return None if after == before else f"after {what}: {len(before)} repositories became {len(after)}"
-
-
-def finish(compose, folder, killer):
+def finish(compose, folder, killer, pushes):
     """Ends the nodes in order, looks at everything they keep, and lets all containers be made anew."""
     problems = [killer.stop()] if killer else []
     compose.await_ready()
-    before = compose.repositories()
+    problems.append(None if pushes.is_alive() else "the pushes ended before their time")
+    pushes.stop()
+    problems += pushes.missing()
     checked = compose("exec", "-T", "node1", "lazuli", "fsck", "--verify", check=False)
     compose("stop", *NODES)
     report = {"kills": killer.kills if killer else 0, "requests": []}
+    report |= {"acknowledged": len(pushes.ledger), "refused": pushes.refused}
     for service in NODES + ["proxy"]:
         text = compose.log(service)
         place = os.path.join(folder, "nginx/error.log" if service == "proxy" else f"{service}/log")
@@ -212,7 +203,12 @@ def finish(compose, folder, killer):
         problems += [f"{service} logged {line}" for line in text.splitlines() if " ERROR " in line][:20]
     report["fsck"] = checked.stdout + checked.stderr
     problems.append(report["fsck"] if checked.returncode else None)
-    problems += [same(compose, before, what, act) for what, act in ACTS.items()]
+    for what, act in ACTS.items():
+        act(compose)
+        compose.await_ready()
+        # A store that starts answers late; until then there is 503.
+        wait_for(f"all pulls, after {what}", lambda: not pushes.missing(), seconds=60)
+    problems.append(None if pushes.ledger else "no push was acknowledged")
     report["problem"] = "\n".join(problem for problem in problems if problem) or None
     return report
 
@@ -229,13 +225,14 @@ def main():
     engine, compose = Engine(options.folder), None
     try:
         compose = Compose(engine, options.folder, options.binary, options.mc)
-        killer = None
+        killer, pushes = None, Pushes(compose.address, compose.password)
+        pushes.start()
         if options.kill_every:
             killer = Killer(compose, options.folder, options.seed, options.kill_every)
             killer.start()
         print(f"ready {compose.address} {compose.password}", flush=True)
         if sys.stdin.readline().strip() == "finish":
-            print(json.dumps(finish(compose, options.folder, killer)), flush=True)
+            print(json.dumps(finish(compose, options.folder, killer, pushes)), flush=True)
     finally:
         if os.path.exists(os.path.join(options.folder, "checkout/deploy/compose/.env")):
             place = os.path.join(options.folder, "checkout/deploy/compose")

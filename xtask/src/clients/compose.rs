@@ -60,6 +60,7 @@ pub(super) fn program(folder: &Path) -> Result<(Command, Vec<OsString>)> {
     path.push(":/usr/sbin");
     let mut command = bound_to_us("/usr/bin/python3".as_ref());
     command
+        .arg("-B")
         .arg(workspace::root().join("tests/deploy/compose/nodes.py"))
         .env("PATH", path)
         .env("DOCKER_CONFIG", folder.join("docker"));

@@ -151,6 +151,13 @@ impl Nodes {
             report["requests"],
             repeats.len(),
         );
+        if let Some(refused) = report["refused"].as_array() {
+            println!(
+                "  pushes beside them: {} acknowledged, {} ended with an error",
+                number("acknowledged"),
+                refused.len()
+            );
+        }
         if let Some(refused) = report["bad_gateway"].as_array() {
             println!(
                 "  requests passed on to another node {}, answered 502 {}",

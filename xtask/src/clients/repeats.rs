@@ -28,6 +28,8 @@ const SIGNS: &[&str] = &[
     "failed size validation",
     "failed size verification",
     "short read",
+    // What `crane validate` makes of an unexpected end.
+    "undersized layer",
     "stream error",
     // oras 1.2 falls over two failures at once.
     "inconsistently typed value",
