@@ -6,7 +6,7 @@
 use anyhow::Result;
 
 use crate::report::Results;
-use crate::{packages, test, workspace};
+use crate::{test, workspace};
 
 /// Seconds after which even a long soak is taken to hang.
 const SOAK_SECONDS: u64 = 6 * 3600;
@@ -51,10 +51,6 @@ pub(crate) fn run(args: &[String]) -> bool {
 /// Short runs, as a part of the test command.
 pub(crate) fn part(results: &mut Results) {
     let is_built = test::has_release(results);
-    // The program says aloud what it could not run for want of it.
-    if let Err(error) = packages::install(&["faketime", "iptables"]) {
-        println!("  {error:#}");
-    }
     for args in SHORT {
         results.case_if_possible("crash", &args.join(" "), || {
             anyhow::ensure!(is_built, "there is no release binary");

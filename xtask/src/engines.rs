@@ -25,6 +25,9 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("nginx-light", &["nginx"]),
     ("nodejs", &["node"]),
     ("npm", &["npm"]),
+    // Clocks that are set, and networks that are cut.
+    ("faketime", &["faketime"]),
+    ("iptables", &["iptables"]),
     // What `lazuli import-from` is tried on.
     ("docker-registry", &["docker-registry"]),
     ("skopeo", &["skopeo"]),

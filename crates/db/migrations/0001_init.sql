@@ -264,9 +264,10 @@ CREATE TABLE blob_removals (
   since {i64} NOT NULL
 ) {clustered};
 
--- Files of the blob store that no row names, and the walk that met them last: the next one removes them.
+-- Files of the blob store that no row names: since when that is known, and the walk that met them last.
 CREATE TABLE blob_suspects (
   location TEXT NOT NULL PRIMARY KEY,
+  met_at {i64} NOT NULL,
   walk {i64} NOT NULL
 ) {clustered};
 

@@ -33,7 +33,7 @@ Examples:
 
 Every setting is a key of the configuration file, a variable LAZULI_… and a flag: `lazuli serve --help` lists them.
 
-Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 3 another server uses the data folder; 4 fsck or scrub found damage that was not repaired.";
+Exit codes: 0 done; 1 failed; 2 wrong usage or configuration; 3 another server uses the data folder; 4 fsck, scrub or rebuild found damage that was not repaired.";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
@@ -193,7 +193,7 @@ pub(crate) fn markdown() -> String {
          | exit code | meaning |\n|---|---|\n\
          | 0 | done |\n| 1 | failed; the message says what |\n| 2 | wrong usage or configuration |\n\
          | 3 | another server uses the data folder |\n\
-         | 4 | `lazuli fsck` or `lazuli scrub run` found damage that was not repaired |\n",
+         | 4 | `lazuli fsck`, `lazuli scrub run` or `lazuli rebuild` found damage that was not repaired |\n",
     );
     let mut root = command().term_width(100);
     root.build();

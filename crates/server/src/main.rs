@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     match run(&matches) {
         Ok(()) => ExitCode::from(exit::OK),
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "lazuli: {error:#}");
+            let _ = writeln!(std::io::stderr(), "lazuli: {}", whole_message(&error));
             ExitCode::from(exit_code(&error))
         }
     }
@@ -92,6 +92,19 @@ fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result
     outcome
 }
 
+/// The message and its causes, each once: some name theirs themselves.
+fn whole_message(error: &anyhow::Error) -> String {
+    let mut message = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if message.is_empty() {
+            message = cause;
+        } else if !message.ends_with(&cause) {
+            message.extend([": ", &cause]);
+        }
+    }
+    message
+}
+
 fn exit_code(error: &anyhow::Error) -> u8 {
     let is = |cause: &(dyn std::error::Error + 'static)| {
         if cause.is::<config::Invalid>() {
@@ -116,6 +129,20 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_cause_is_told_once() {
+        let path = std::path::Path::new("/nonexistent");
+        let missing = data_folder::DataFolder::existing(path).map(drop);
+        let missing = anyhow::Error::new(missing.unwrap_err()).context("while looking");
+        assert!(whole_message(&missing).starts_with("while looking: there is no data folder"));
+        let io = data_folder::FolderError::Io {
+            path: "/data/key".into(),
+            source: std::io::ErrorKind::NotFound.into(),
+        };
+        let said = whole_message(&anyhow::Error::new(io).context("the key is needed"));
+        assert_eq!(said, "the key is needed: /data/key: entity not found");
+    }
 
     #[test]
     fn errors_end_with_the_documented_codes() {

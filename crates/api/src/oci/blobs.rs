@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap,
-    HeaderValue, IF_RANGE, LOCATION, RANGE,
+    HeaderValue, IF_MATCH, IF_RANGE, LOCATION, RANGE,
 };
 use http::{Method, Response, StatusCode};
 use lazuli_blobs::BlobObject;
@@ -217,11 +217,16 @@ async fn render_object(
     Ok(asked.answer(task, access, body))
 }
 
-/// How long an address is to be good to which a client is sent for this blob; `None`: it is not sent anywhere. Ranges that are
-/// passed over here, such as several at once, a store may read in a way of its own: then the bytes come from here.
+/// How long an address is to be good to which a client is sent for this blob; `None`: it is not sent anywhere. A store has
+/// entity tags of its own and may not know `If-Range`, and ranges that are passed over here, such as several at once, it may
+/// read in its own way: then the bytes come from here.
 fn redirects(task: &Task<'_>, blob: &StoredBlob) -> Option<Duration> {
     let redirects = task.api.redirects.as_ref()?;
-    if let Some(range) = task.request.parts.headers.get(RANGE) {
+    let headers = &task.request.parts.headers;
+    if headers.contains_key(IF_MATCH) || headers.contains_key(IF_RANGE) {
+        return None;
+    }
+    if let Some(range) = headers.get(RANGE) {
         let range = range.to_str().ok()?;
         if matches!(parse_range(range, blob.size), RangeOutcome::Whole) {
             return None;

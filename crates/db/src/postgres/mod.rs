@@ -5,6 +5,7 @@ mod connect;
 mod driver;
 mod session;
 mod tls;
+mod turn;
 mod worker;
 
 use std::sync::Arc;
@@ -49,7 +50,7 @@ pub(crate) fn open(
     };
     let mut first = Some(first);
     let connections = options.connections.max(1);
-    let turn: Arc<std::sync::RwLock<()>> = Arc::default();
+    let turn = Arc::new(turn::Turn::default());
     for number in 0..connections {
         let parts = worker::Parts {
             connector: connector.clone(),

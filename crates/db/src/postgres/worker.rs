@@ -1,12 +1,13 @@
 //! A thread with a connection: runs one transaction at a time and repeats those that collide.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::connect::Connector;
 use super::driver::Driver;
 use super::session::{Session, injected};
+use super::turn::Turn;
 use crate::clock::instant;
 use crate::faults::{Fault, FaultPoint, Faults};
 use crate::queue::{Queue, Serving};
@@ -32,8 +33,7 @@ pub(super) struct Parts {
     pub(super) first: Option<Driver>,
     pub(super) counters: Arc<Counters>,
     pub(super) faults: Faults,
-    /// Held by all write transactions of this process while they run: by one that keeps colliding, alone.
-    pub(super) turn: Arc<RwLock<()>>,
+    pub(super) turn: Arc<Turn>,
 }
 
 struct Worker {
@@ -106,15 +106,8 @@ impl Worker {
 
     fn in_turn(&mut self, job: &mut Job, alone: bool) -> Result<End> {
         let turn = self.parts.turn.clone();
-        if !is_writing(job) {
-            self.attempt(job)
-        } else if alone {
-            let _alone = turn.write().unwrap_or_else(PoisonError::into_inner);
-            self.attempt(job)
-        } else {
-            let _together = turn.read().unwrap_or_else(PoisonError::into_inner);
-            self.attempt(job)
-        }
+        let _held = is_writing(job).then(|| if alone { turn.alone() } else { turn.together() });
+        self.attempt(job)
     }
 
     fn attempt(&mut self, job: &mut Job) -> Result<End> {

@@ -1,16 +1,17 @@
 //! The janitor: finds files in the store that no row knows, such as a crash leaves behind.
 //!
 //! A blob's file is made durable before its row is committed, so a file without a row may be one whose row is just
-//! being written. It goes only when it is old, when the walk before met it too, and when no upload session could
-//! still complete it (its name carries the session's identifier).
+//! being written. It goes only when it is old, when a walk an interval ago or longer met it too, and when no upload session
+//! could still complete it (its name carries the session's identifier).
 
 use std::collections::HashMap;
 
 use lazuli_blobs::{BlobEntry, Listed, ListedUpload, Location};
 
-use super::work::Work;
+use super::work::{Work, lost};
 use super::{Inner, Phase, micros, sql};
 use crate::Result;
+use crate::leases::LeaseError;
 
 /// Most files remembered from one walk to the next.
 const MAX_SUSPECTS: usize = 100_000;
@@ -62,24 +63,59 @@ impl Work<'_> {
         if entries.is_empty() {
             return Ok(());
         }
-        let registry = &self.inner.registry;
         let mut removed = Vec::with_capacity(entries.len());
         for entry in entries {
-            tracing::warn!(location = %entry.location, "removing a file that no row knows");
-            registry.forget_file(&entry.location);
-            let size = registry.inner.store.measure(&entry).await?;
-            registry.inner.store.remove(&entry.location).await?;
-            removed.push(entry.location.to_string());
-            self.run.deleted += 1;
-            self.run.freed_bytes += size;
+            // A repair on another node may have taken it for the good copy, if it has this work meanwhile.
+            self.keep_lease().await?;
+            if !is_still_unknown(self, &entry).await? {
+                continue;
+            }
+            let limit = self.inner.options.lease / 4;
+            match tokio::time::timeout(limit, remove(self.inner, &entry)).await {
+                Ok(Ok(size)) => {
+                    removed.push(entry.location.to_string());
+                    self.run.deleted += 1;
+                    self.run.freed_bytes += size;
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(location = %entry.location, %error, "a file that no row knows could not be removed; trying again later");
+                }
+                Err(_) => {
+                    tracing::warn!(location = %entry.location, "removing a file that no row knows takes too long; trying again later");
+                }
+            }
         }
-        let db = &registry.inner.db;
+        let db = &self.inner.registry.inner.db;
         let forget = move |tx: &mut lazuli_db::Tx<'_>| sql::forget_suspects(tx, &removed);
         Ok(db.write_relaxed(forget).await?)
     }
 }
 
-/// Those that an earlier walk met, too.
+/// Returns its size.
+async fn remove(inner: &Inner, entry: &BlobEntry) -> Result<u64> {
+    tracing::warn!(location = %entry.location, "removing a file that no row knows");
+    inner.registry.forget_file(&entry.location);
+    let store = &inner.registry.inner.store;
+    let size = store.measure(entry).await?;
+    store.remove(&entry.location).await?;
+    Ok(size)
+}
+
+/// Looks again at the moment of the removal, as the one whose work this is.
+async fn is_still_unknown(work: &Work<'_>, entry: &BlobEntry) -> Result<bool> {
+    let (guard, entry) = (work.guard(), entry.clone());
+    let Some(registry) = registry_of(&entry.location) else {
+        return Ok(false);
+    };
+    let look = move |tx: &mut lazuli_db::Tx<'_>| {
+        guard.check(tx)?;
+        let is_known = sql::is_known(tx, registry, &entry.digest, entry.location.as_str())?;
+        Ok::<_, LeaseError>(!is_known)
+    };
+    work.inner.registry.inner.db.read(look).await.map_err(lost)
+}
+
+/// Those that a walk met an interval ago or longer, too.
 async fn met_before(work: &Work<'_>, unknown: Vec<BlobEntry>, walk: i64) -> Result<Vec<BlobEntry>> {
     if unknown.is_empty() {
         return Ok(unknown);
@@ -89,8 +125,10 @@ async fn met_before(work: &Work<'_>, unknown: Vec<BlobEntry>, walk: i64) -> Resu
         .map(|entry| entry.location.to_string())
         .collect();
     let db = &work.inner.registry.inner.db;
+    let now = work.now();
+    let cutoff = now.saturating_sub(micros(work.inner.options.walk_interval));
     let again = db
-        .write_relaxed(move |tx| sql::suspect(tx, &locations, walk))
+        .write_relaxed(move |tx| sql::suspect(tx, &locations, walk, now, cutoff))
         .await?;
     let is_again = |entry: &BlobEntry| again.contains(entry.location.as_str());
     Ok(unknown.into_iter().filter(is_again).collect())

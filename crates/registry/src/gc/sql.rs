@@ -236,26 +236,29 @@ fn upload_id(bytes: &[u8]) -> Result<UploadId, Error> {
         .map_err(|_| Error::Corrupt("uploads.id"))
 }
 
-/// Remembers files that no row names as met by this walk; returns those that an earlier one met.
+/// Remembers files that no row names as met by this walk; returns those that are known as such since `cutoff` or longer.
 pub(super) fn suspect(
     tx: &mut Tx<'_>,
     locations: &[String],
     walk: i64,
+    now: i64,
+    cutoff: i64,
 ) -> Result<HashSet<String>, Error> {
     let mut again = HashSet::new();
     for location in locations {
-        let before = tx.query_one(
-            "SELECT walk FROM blob_suspects WHERE location = ?1",
+        tx.execute(
+            "INSERT INTO blob_suspects (location, met_at, walk) VALUES (?1, ?2, ?3) \
+             ON CONFLICT (location) DO UPDATE SET walk = excluded.walk",
+            &[location.into(), now.into(), walk.into()],
+        )?;
+        let met_at = tx.query_one(
+            "SELECT met_at FROM blob_suspects WHERE location = ?1",
             &[location.into()],
             |row| row.get_i64(0),
         )?;
-        if before.is_some_and(|before| before != walk) {
+        if met_at.is_some_and(|met_at| met_at <= cutoff) {
             again.insert(location.clone());
         }
-        tx.execute(
-            "INSERT INTO blob_suspects (location, walk) VALUES (?1, ?2) ON CONFLICT (location) DO UPDATE SET walk = excluded.walk",
-            &[location.into(), walk.into()],
-        )?;
     }
     Ok(again)
 }

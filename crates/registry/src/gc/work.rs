@@ -88,10 +88,16 @@ impl<'a> Work<'a> {
         if is_time && self.run.did_something() {
             self.record().await?;
         }
+        self.keep_lease().await?;
+        self.at(Moment::Rest).await;
+        Ok(())
+    }
+
+    /// Renews the lease, if half of it is over.
+    pub(super) async fn keep_lease(&mut self) -> Result<()> {
         if self.lease.remaining() < self.inner.options.lease / 2 {
             self.lease.renew().await.map_err(lost)?;
         }
-        self.at(Moment::Rest).await;
         Ok(())
     }
 

@@ -233,10 +233,10 @@ impl<'a> Group<'a> {
             self.engines.settle(&self.nodes)?;
             self.slowest_settling = self.slowest_settling.max(begun.elapsed());
         }
+        self.shared.is_killed.store(false, Ordering::SeqCst);
         if plant == Some(Plant::RemoveObject) {
             self.remove_object(round, random)?;
         }
-        self.shared.is_killed.store(false, Ordering::SeqCst);
         let is_thorough = round % THOROUGH == THOROUGH - 1 || self.options.plant.is_some();
         if is_thorough && self.options.plant.is_none() {
             self.fsck(round / THOROUGH % 2 == 1)?;
@@ -288,6 +288,8 @@ impl<'a> Group<'a> {
     fn remove_object(&mut self, round: u64, random: &mut Random) -> Result<()> {
         let begun = Instant::now();
         loop {
+            // Of what was not answered it is found out first whether it took effect: a delete may have.
+            self.check(round, false)?;
             let needed = folder::needed_blobs(&self.shared.ledger, INLINE_MAX);
             let keys = self.engines.keys();
             let of = |digest: &Digest| -> Vec<&String> {
