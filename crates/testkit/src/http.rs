@@ -200,6 +200,7 @@ fn broken(line: &str) -> io::Error {
 pub struct Client {
     address: SocketAddr,
     authorization: Option<String>,
+    follows: bool,
 }
 
 impl Client {
@@ -208,6 +209,7 @@ impl Client {
         Self {
             address,
             authorization: None,
+            follows: false,
         }
     }
 
@@ -215,8 +217,17 @@ impl Client {
     #[must_use]
     pub fn with_authorization(&self, value: impl Into<String>) -> Self {
         Self {
-            address: self.address,
             authorization: Some(value.into()),
+            ..self.clone()
+        }
+    }
+
+    /// The same client, which goes on where a redirect (307) leads, as real ones do: see [`follow`].
+    #[must_use]
+    pub fn following(&self) -> Self {
+        Self {
+            follows: true,
+            ..self.clone()
         }
     }
 
@@ -256,7 +267,11 @@ impl Client {
         {
             all.push(("Authorization", value));
         }
-        Connection::open(self.address)?.send(method, target, &all, body)
+        let response = Connection::open(self.address)?.send(method, target, &all, body)?;
+        if self.follows && response.status == 307 {
+            return follow(&response, method, headers);
+        }
+        Ok(response)
     }
 
     /// GET.
@@ -273,4 +288,23 @@ impl Client {
     pub fn delete(&self, target: &str) -> Response {
         self.send("DELETE", target, &[], &[])
     }
+}
+
+/// Asks where a redirect leads, with these headers and no credentials. What the redirect said of the content's digest is added to
+/// the answer: an object store does not know that header.
+///
+/// # Errors
+/// When the redirect leads to no `http` address, or there is no answer.
+pub fn follow(redirect: &Response, method: &str, headers: &[(&str, &str)]) -> io::Result<Response> {
+    let url = redirect.header("location").unwrap_or_default();
+    let there = url
+        .strip_prefix("http://")
+        .and_then(|rest| rest.split_once('/'))
+        .and_then(|(address, target)| Some((address.parse().ok()?, format!("/{target}"))));
+    let (address, target) = there.ok_or_else(|| broken(url))?;
+    let mut answer = Client::new(address).try_send(method, &target, headers, &[])?;
+    let told = redirect.headers.iter();
+    let digest = told.filter(|(name, _)| name == "docker-content-digest");
+    answer.headers.extend(digest.cloned());
+    Ok(answer)
 }

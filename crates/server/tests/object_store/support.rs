@@ -1,6 +1,6 @@
 //! Requests, and what is in a bucket.
 
-use lazuli_testkit::http::{Client, Response};
+use lazuli_testkit::http::Response;
 use lazuli_testkit::object_stores::rgw::Rgw;
 use lazuli_testkit::server::Server;
 use lazuli_wire::oci::{Algorithm, Digest};
@@ -63,13 +63,7 @@ pub(crate) fn finish(server: &Server, target: &str, content: &[u8], last: &[u8])
 
 /// Asks the object store, as a redirect says, without credentials.
 pub(crate) fn follow(response: &Response, headers: &[(&str, &str)]) -> Response {
-    let url = response.header("location").expect("a Location");
-    let (address, target) = url
-        .strip_prefix("http://")
-        .and_then(|rest| rest.split_once('/'))
-        .expect("an address");
-    let client = Client::new(address.parse().unwrap());
-    client.send("GET", &format!("/{target}"), headers, &[])
+    lazuli_testkit::http::follow(response, "GET", headers).unwrap()
 }
 
 /// Names of all objects in a bucket of Ceph's, but for the journal.
