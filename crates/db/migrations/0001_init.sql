@@ -322,3 +322,222 @@ CREATE TABLE scrub_passes (
   skipped {i64} NOT NULL,
   findings TEXT NOT NULL
 ) {table};
+
+-- Resources of the management plane. Identifiers (GUIDs) are lower case; a name's key is its lower-case form.
+CREATE TABLE subscriptions (
+  id TEXT NOT NULL PRIMARY KEY,
+  tenant_id TEXT NOT NULL,
+  name TEXT NOT NULL,
+  created_at {i64} NOT NULL
+) {clustered};
+
+CREATE TABLE resource_groups (
+  subscription_id TEXT NOT NULL,
+  group_key TEXT NOT NULL,
+  name TEXT NOT NULL,
+  location TEXT NOT NULL,
+  tags TEXT NOT NULL,
+  created_at {i64} NOT NULL,
+  updated_at {i64} NOT NULL,
+  PRIMARY KEY (subscription_id, group_key)
+) {clustered};
+
+-- A registry as a resource. tags and properties: JSON objects; properties holds what has no column. abac: 1 when rights on
+-- repositories come from data actions with conditions. arm_tokens: 1 when tokens for the management plane are taken, too.
+CREATE TABLE registry_resources (
+  registry_id {i64} NOT NULL PRIMARY KEY,
+  subscription_id TEXT NOT NULL,
+  group_key TEXT NOT NULL,
+  resource_group TEXT NOT NULL,
+  location TEXT NOT NULL,
+  sku TEXT NOT NULL,
+  admin_enabled {i64} NOT NULL,
+  abac {i64} NOT NULL,
+  arm_tokens {i64} NOT NULL,
+  tags TEXT NOT NULL,
+  properties TEXT NOT NULL,
+  version {i64} NOT NULL,
+  created_at {i64} NOT NULL,
+  created_by TEXT NOT NULL,
+  updated_at {i64} NOT NULL,
+  updated_by TEXT NOT NULL
+) {table};
+CREATE INDEX registry_resources_by_group ON registry_resources (subscription_id, group_key);
+
+-- scope: the resource that is locked, in lower case. level: CanNotDelete or ReadOnly.
+CREATE TABLE resource_locks (
+  scope TEXT NOT NULL,
+  name_key TEXT NOT NULL,
+  name TEXT NOT NULL,
+  level TEXT NOT NULL,
+  notes TEXT,
+  created_at {i64} NOT NULL,
+  PRIMARY KEY (scope, name_key)
+) {clustered};
+
+-- actions: a JSON array of repositories/<pattern>/<what>/<how>.
+CREATE TABLE scope_maps (
+  registry_id {i64} NOT NULL,
+  name_key TEXT NOT NULL,
+  name TEXT NOT NULL,
+  description TEXT NOT NULL,
+  actions TEXT NOT NULL,
+  is_system {i64} NOT NULL,
+  version {i64} NOT NULL,
+  created_at {i64} NOT NULL,
+  PRIMARY KEY (registry_id, name_key)
+) {clustered};
+
+-- Scope-map tokens. Their passwords are credentials of kind 'token', owner the token's name_key, name password1 or password2.
+CREATE TABLE registry_tokens (
+  registry_id {i64} NOT NULL,
+  name_key TEXT NOT NULL,
+  name TEXT NOT NULL,
+  object_id TEXT NOT NULL,
+  scope_map TEXT NOT NULL,
+  enabled {i64} NOT NULL,
+  version {i64} NOT NULL,
+  created_at {i64} NOT NULL,
+  PRIMARY KEY (registry_id, name_key)
+) {clustered};
+
+-- Custom roles; the built-in ones are in the program. permissions and assignable_scopes: JSON arrays.
+CREATE TABLE role_definitions (
+  id TEXT NOT NULL PRIMARY KEY,
+  tenant_id TEXT NOT NULL,
+  name TEXT NOT NULL,
+  description TEXT NOT NULL,
+  permissions TEXT NOT NULL,
+  assignable_scopes TEXT NOT NULL,
+  created_at {i64} NOT NULL,
+  created_by TEXT NOT NULL,
+  updated_at {i64} NOT NULL,
+  updated_by TEXT NOT NULL
+) {clustered};
+
+-- scope_key: the scope in lower case, '/' for the whole installation. role: the GUID of a role definition.
+CREATE TABLE role_assignments (
+  id TEXT NOT NULL PRIMARY KEY,
+  scope TEXT NOT NULL,
+  scope_key TEXT NOT NULL,
+  role TEXT NOT NULL,
+  principal_id TEXT NOT NULL,
+  principal_type TEXT NOT NULL,
+  description TEXT,
+  condition TEXT,
+  created_at {i64} NOT NULL,
+  created_by TEXT NOT NULL,
+  updated_at {i64} NOT NULL,
+  updated_by TEXT NOT NULL
+) {clustered};
+CREATE INDEX role_assignments_by_principal ON role_assignments (principal_id, scope_key);
+CREATE INDEX role_assignments_by_scope ON role_assignments (scope_key);
+
+-- permissions, principals, excluded: JSON arrays.
+CREATE TABLE deny_assignments (
+  id TEXT NOT NULL PRIMARY KEY,
+  name TEXT NOT NULL,
+  scope TEXT NOT NULL,
+  scope_key TEXT NOT NULL,
+  permissions TEXT NOT NULL,
+  principals TEXT NOT NULL,
+  excluded TEXT NOT NULL,
+  is_not_inherited {i64} NOT NULL,
+  condition TEXT,
+  description TEXT,
+  created_at {i64} NOT NULL,
+  created_by TEXT NOT NULL
+) {clustered};
+CREATE INDEX deny_assignments_by_scope ON deny_assignments (scope_key);
+
+-- One row: grows with every change of who may do what (roles, assignments, groups, scope maps, directory objects). What was
+-- concluded under an older number is void.
+CREATE TABLE policy (
+  name TEXT NOT NULL PRIMARY KEY,
+  generation {i64} NOT NULL
+) {clustered};
+
+-- The embedded directory. kind: user, group, application, service_principal or managed_identity. name_key: what it signs in
+-- with or is found by (user principal name, application id), in lower case. attributes: a JSON object.
+CREATE TABLE directory_objects (
+  id TEXT NOT NULL PRIMARY KEY,
+  tenant_id TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  name_key TEXT NOT NULL,
+  display_name TEXT NOT NULL,
+  enabled {i64} NOT NULL,
+  attributes TEXT NOT NULL,
+  sessions_valid_from {i64} NOT NULL,
+  created_at {i64} NOT NULL,
+  updated_at {i64} NOT NULL
+) {clustered};
+CREATE UNIQUE INDEX directory_objects_by_name ON directory_objects (tenant_id, kind, name_key);
+
+CREATE TABLE directory_members (
+  group_id TEXT NOT NULL,
+  member_id TEXT NOT NULL,
+  PRIMARY KEY (group_id, member_id)
+) {clustered};
+CREATE INDEX directory_members_by_member ON directory_members (member_id);
+
+-- What objects prove themselves with. kind: password (people chose it: argon2), secret (made here: salted SHA-256), certificate
+-- (its DER) or federated (issuer, subject, audience in data, a JSON object).
+CREATE TABLE directory_credentials (
+  object_id TEXT NOT NULL,
+  id TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  name TEXT NOT NULL,
+  data {bytes} NOT NULL,
+  hint TEXT NOT NULL,
+  starts_at {i64} NOT NULL,
+  expires_at {i64},
+  created_at {i64} NOT NULL,
+  PRIMARY KEY (object_id, id)
+) {clustered};
+
+-- Others whose tokens are taken. kind: entra or oidc. audiences: a JSON array; rules: a JSON object.
+CREATE TABLE trusted_issuers (
+  name TEXT NOT NULL PRIMARY KEY,
+  kind TEXT NOT NULL,
+  issuer TEXT NOT NULL,
+  tenant_id TEXT NOT NULL,
+  audiences TEXT NOT NULL,
+  rules TEXT NOT NULL,
+  enabled {i64} NOT NULL,
+  created_at {i64} NOT NULL,
+  updated_at {i64} NOT NULL
+) {clustered};
+
+-- Principals of other directories, bound to the tenant that named them first.
+CREATE TABLE external_principals (
+  object_id TEXT NOT NULL PRIMARY KEY,
+  tenant_id TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  display_name TEXT NOT NULL,
+  first_seen {i64} NOT NULL
+) {clustered};
+
+-- Signing in through a browser or another device, until its tokens were fetched. kind: code or device. id: a hash of what the
+-- client holds; user_code: what a person types, hashed. state: a JSON object.
+CREATE TABLE sign_ins (
+  id {bytes} NOT NULL PRIMARY KEY,
+  kind TEXT NOT NULL,
+  user_code {bytes},
+  state TEXT NOT NULL,
+  polled_at {i64} NOT NULL,
+  expires_at {i64} NOT NULL
+) {clustered};
+CREATE UNIQUE INDEX sign_ins_by_user_code ON sign_ins (user_code) WHERE user_code IS NOT NULL;
+CREATE INDEX sign_ins_by_expiry ON sign_ins (expires_at);
+
+-- Locks and notes on repositories, manifests and tags. A row is there only when something differs from the default: everything
+-- allowed. subject: '' for the repository, a digest in hexadecimal, or ':' and a tag. flags: 1 delete, 2 write, 4 read, 8 list.
+CREATE TABLE attributes (
+  repository_id {i64} NOT NULL,
+  subject TEXT NOT NULL,
+  flags {i64} NOT NULL,
+  quarantine_state TEXT,
+  quarantine_details TEXT,
+  updated_at {i64} NOT NULL,
+  PRIMARY KEY (repository_id, subject)
+) {clustered};

@@ -33,6 +33,8 @@ struct Client {
     number: usize,
     random: u64,
     relied: Arc<AtomicU64>,
+    /// Rounds of all clients: they push the same contents at about the same time, whoever is slower.
+    rounds: Arc<AtomicU64>,
     /// Manifests that were not deleted at once, the oldest first.
     kept: VecDeque<Digest>,
 }
@@ -67,11 +69,11 @@ impl Client {
     }
 
     /// Pushes an image, reads it back, and perhaps deletes it.
-    async fn round(&mut self, number: u64) {
-        // What is pushed often now is left alone later, and is pushed again when it may be gone.
-        let oldest = number / 4;
-        let first = (oldest + self.below(12)) % 100;
-        let second = 100 + (oldest + self.below(12)) % 100;
+    async fn round(&mut self) {
+        // What is pushed often now, again and again when it may be gone, is left alone later.
+        let oldest = self.rounds.fetch_add(1, Ordering::Relaxed) / 16 * 2;
+        let first = oldest + 2 * self.below(12);
+        let second = oldest + 2 * self.below(12) + 1;
         let until = self.obtain(first).await.min(self.obtain(second).await);
         let digests = [first, second].map(|index| {
             (
@@ -169,6 +171,7 @@ async fn pushes_and_collection_do_not_hurt_one_another(f: Fixture) {
             clock.advance(Duration::from_secs(70));
         }
     });
+    let rounds = Arc::new(AtomicU64::new(0));
     // Half of the clients push to another node than the one that collects.
     let nodes = [f.registry.clone(), f.node().await];
     let clients: Vec<_> = (0..8)
@@ -180,6 +183,7 @@ async fn pushes_and_collection_do_not_hurt_one_another(f: Fixture) {
                 number,
                 random: number as u64 + 1,
                 relied: relied.clone(),
+                rounds: rounds.clone(),
                 kept: VecDeque::new(),
             };
             let meanwhile = meanwhile.clone();
@@ -188,7 +192,7 @@ async fn pushes_and_collection_do_not_hurt_one_another(f: Fixture) {
                     if round >= ROUNDS && meanwhile.load(Ordering::Relaxed) >= ENOUGH {
                         break;
                     }
-                    client.round(round).await;
+                    client.round().await;
                 }
             })
         })

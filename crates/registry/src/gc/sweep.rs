@@ -179,21 +179,29 @@ impl Work<'_> {
             after = last.id.as_bytes().to_vec();
             self.at(Moment::Found).await;
             let count = due.len() as u64;
-            for upload in due {
-                // A request that is still receiving bytes keeps its session.
-                let Some(_active) = registry.sessions.activate(upload.id) else {
-                    continue;
-                };
-                let (id, version) = (upload.id, upload.version);
-                if registry
-                    .db
-                    .write_relaxed(move |tx| sql::delete_upload(tx, id, version, now))
-                    .await?
-                {
-                    registry.store.abort(id).await?;
-                    self.run.examined += 1;
+            // A request that is still receiving bytes keeps its session.
+            let active: Vec<_> = due
+                .iter()
+                .filter_map(|upload| Some((upload, registry.sessions.activate(upload.id)?)))
+                .collect();
+            let keys: Vec<_> = active
+                .iter()
+                .map(|(upload, _)| (upload.id, upload.version))
+                .collect();
+            let ended = registry.db.write_relaxed(move |tx| {
+                let mut ended = Vec::with_capacity(keys.len());
+                for (id, version) in &keys {
+                    if sql::delete_upload(tx, *id, *version, now)? {
+                        ended.push(*id);
+                    }
                 }
+                Ok::<_, lazuli_db::Error>(ended)
+            });
+            for id in ended.await? {
+                registry.store.abort(id).await?;
+                self.run.examined += 1;
             }
+            drop(active);
             self.pause(count).await?;
         }
     }

@@ -7,7 +7,7 @@ use super::field::Field;
 use super::record::Rows;
 
 /// What means nothing anywhere else, or follows from the rest.
-const LEFT_OUT: [&str; 10] = [
+const LEFT_OUT: [&str; 11] = [
     "closings",
     "uploads",
     "operations",
@@ -18,15 +18,31 @@ const LEFT_OUT: [&str; 10] = [
     "quarantine",
     "gc_runs",
     "scrub_passes",
+    "sign_ins",
 ];
 
 /// Small tables that change without an operation: who may do what. Whenever they differ they are written down again, whole.
-pub(super) const SMALL: [&str; 5] = [
+pub(super) const SMALL: [&str; 20] = [
     "settings",
     "registries",
     "registry_hosts",
     "signing_keys",
     "credentials",
+    "subscriptions",
+    "resource_groups",
+    "registry_resources",
+    "resource_locks",
+    "scope_maps",
+    "registry_tokens",
+    "role_definitions",
+    "role_assignments",
+    "deny_assignments",
+    "policy",
+    "directory_objects",
+    "directory_members",
+    "directory_credentials",
+    "trusted_issuers",
+    "external_principals",
 ];
 
 /// Settings that are about this database only.
