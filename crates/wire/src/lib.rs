@@ -6,8 +6,11 @@
 #[macro_use]
 mod text;
 
+mod guid;
 mod percent;
 
 pub mod oci;
 pub mod query;
 pub mod token;
+
+pub use guid::{Guid, NotGuid};
