@@ -37,7 +37,8 @@ CREATE TABLE signing_keys (
   PRIMARY KEY (registry_id, kid)
 ) {clustered};
 
--- kind 'admin': owner '', name 'password' or 'password2'. Scope-map tokens come later with kind 'token'.
+-- kind 'admin': owner '', name 'password' or 'password2'. kind 'token': those of scope-map tokens. sealed: a generated password of
+-- the admin user, encrypted under the master key, because the management plane shows it again.
 CREATE TABLE credentials (
   registry_id {i64} NOT NULL,
   kind TEXT NOT NULL,
@@ -46,6 +47,7 @@ CREATE TABLE credentials (
   salt {bytes} NOT NULL,
   iterations {i64} NOT NULL,
   hash {bytes} NOT NULL,
+  sealed {bytes},
   created_at {i64} NOT NULL,
   expires_at {i64},
   PRIMARY KEY (registry_id, kind, owner, name)

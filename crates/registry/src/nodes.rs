@@ -331,6 +331,8 @@ impl Met {
             }
             // Rare, and may change any answer.
             Operation::Setting { .. } => cache.clear(),
+            // Who may do what is not in this cache.
+            Operation::Control { .. } => {}
         }
     }
 }

@@ -127,6 +127,15 @@ pub enum Operation {
         /// Its new value; `None`: back to the default.
         value: Option<String>,
     },
+    /// A resource of the management plane was made, changed or deleted. Nothing of a repository changed by it.
+    Control {
+        /// The resource's identifier, as ARM writes it.
+        resource: String,
+        /// What was done, in the words of role definitions: `Microsoft.ContainerRegistry/registries/write`.
+        action: String,
+        /// More about it: a JSON object without secrets.
+        detail: Option<String>,
+    },
 }
 
 impl Operation {
@@ -139,6 +148,7 @@ impl Operation {
             Self::DeleteBlob { .. } => "delete-blob",
             Self::DeleteRepository { .. } => "delete-repository",
             Self::Setting { .. } => "setting",
+            Self::Control { .. } => "control",
         }
     }
 
@@ -147,7 +157,10 @@ impl Operation {
         match self {
             Self::PutManifest { superseded, .. } => superseded.as_slice(),
             Self::DeleteManifest { observed, .. } | Self::DeleteRepository { observed } => observed,
-            Self::Untag { .. } | Self::DeleteBlob { .. } | Self::Setting { .. } => &[],
+            Self::Untag { .. }
+            | Self::DeleteBlob { .. }
+            | Self::Setting { .. }
+            | Self::Control { .. } => &[],
         }
     }
 }

@@ -191,7 +191,7 @@ impl Segment {
                 let is_here = |(owner, of, _): &Place| (*owner, of.as_str()) == (registry, &name);
                 progress.bodiless.retain(|place| !is_here(place));
             }
-            Operation::Setting { .. } => {}
+            Operation::Setting { .. } | Operation::Control { .. } => {}
         }
         Ok(())
     }

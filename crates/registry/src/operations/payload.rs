@@ -63,6 +63,22 @@ pub(crate) fn encode(operation: &Operation) -> String {
             out.push('}');
             out
         }
+        Operation::Control {
+            resource,
+            action,
+            detail,
+        } => {
+            let mut out = String::from(r#"{"resource":"#);
+            push_string(&mut out, resource);
+            out.push_str(r#","action":"#);
+            push_string(&mut out, action);
+            if let Some(detail) = detail {
+                out.push_str(r#","detail":"#);
+                push_string(&mut out, detail);
+            }
+            out.push('}');
+            out
+        }
     }
 }
 
@@ -116,6 +132,14 @@ pub(crate) fn decode(
             name: text(&fields, "name")?.to_owned(),
             value: fields
                 .get("value")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
+        },
+        "control" => Operation::Control {
+            resource: text(&fields, "resource")?.to_owned(),
+            action: text(&fields, "action")?.to_owned(),
+            detail: fields
+                .get("detail")
                 .and_then(Value::as_str)
                 .map(str::to_owned),
         },

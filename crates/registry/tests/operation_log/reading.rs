@@ -51,6 +51,16 @@ async fn operations_come_back_as_they_were_appended(f: Fixture) {
             name: String::new(),
             value: None,
         },
+        Operation::Control {
+            resource: "/subscriptions/s".to_owned(),
+            action: "Microsoft.Resources/write".to_owned(),
+            detail: Some("{\"a\":\"b\\n\"}".to_owned()),
+        },
+        Operation::Control {
+            resource: "/".to_owned(),
+            action: String::new(),
+            detail: None,
+        },
     ];
     for operation in &rest {
         appended(operation.clone(), None).await;
