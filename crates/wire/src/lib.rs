@@ -9,8 +9,11 @@ mod text;
 mod guid;
 mod percent;
 
+#[path = "scope.rs"]
+pub mod arm_scope;
 pub mod oci;
 pub mod query;
+pub mod rbac;
 pub mod token;
 
 pub use guid::{Guid, NotGuid};
