@@ -27,6 +27,9 @@ pub enum Error {
     /// The registry has no key to sign with.
     #[error("registry {0} has no signing key")]
     NoSigningKey(RegistryId),
+    /// The directory was not made yet: no server has been started with it.
+    #[error("this installation has no directory yet: start the server once")]
+    NoDirectory,
     /// A task of the blocking pool was cancelled: the process is shutting down.
     #[error("the process is shutting down")]
     ShuttingDown,

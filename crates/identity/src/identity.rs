@@ -9,6 +9,7 @@ use lazuli_wire::token::{Secret, TOKEN_USERNAME};
 use tokio::sync::Semaphore;
 
 use crate::access::{CatalogAccess, Denied, RepositoryAccess, decide};
+use crate::directory::Directory;
 use crate::error::Error;
 use crate::fair::Origin;
 use crate::header::{self, Authorization};
@@ -17,9 +18,9 @@ use crate::issued::Issued;
 use crate::jwt;
 use crate::keys::{MasterKey, Purpose};
 use crate::log_in::{LogIn, LogIns};
-use crate::passwords::{self, PasswordHash};
 use crate::permission::Permission;
 use crate::principal::{Principal, RegistryId};
+use crate::registries;
 use crate::state::RegistryState;
 use crate::states::{STALE_AFTER, States, UNKNOWN_KEY_RELOAD};
 use crate::store::{self, AdminPassword};
@@ -59,6 +60,7 @@ pub(crate) struct Inner {
     tokens: TokenCache,
     pub(crate) issued: Issued,
     log_ins: LogIns,
+    pub(crate) directory: Arc<Directory>,
     /// Signatures at a time: as many as there are cores.
     pub(crate) signing: Semaphore,
 }
@@ -87,7 +89,9 @@ impl Identity {
         ));
         states.reload(RegistryId::DEFAULT).await?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let directory = Directory::new(db.clone(), Arc::clone(&clock), Arc::clone(&master));
         let inner = Inner {
+            directory: Arc::new(directory),
             db,
             clock,
             master,
@@ -248,6 +252,7 @@ impl Identity {
         let check = match purpose {
             Purpose::Access => tokens::verify_access,
             Purpose::Refresh => tokens::verify_refresh,
+            Purpose::Directory => return Err(AuthError::InvalidToken),
         };
         let mut state = Arc::clone(state);
         let mut outcome = check(&state, service, token, now);
@@ -319,7 +324,7 @@ impl Identity {
         Ok(self.inner().states.get(registry).await?.name.clone())
     }
 
-    /// Replaces one of the admin user's passwords by a generated one and returns it. It is kept nowhere else.
+    /// Replaces one of the admin user's passwords by a generated one and returns it. It is kept sealed, for the management plane.
     ///
     /// Tokens given for the old password live until they expire, as in Azure; rotate the keys with
     /// [`OldTokens::Revoke`](crate::OldTokens::Revoke) to end them. Other processes refuse the old password within ten seconds.
@@ -328,10 +333,13 @@ impl Identity {
         registry: RegistryId,
         which: AdminPassword,
     ) -> Result<Secret, Error> {
-        let password = passwords::generate_password()?;
-        let hash = PasswordHash::of_generated(password.expose())?;
-        self.store_password(registry, which, hash).await?;
-        Ok(password)
+        let password = self.generate_admin_password(registry, which)?;
+        let text = password.secret().clone();
+        let write = move |tx: &mut lazuli_db::Tx<'_>, now| {
+            Ok(registries::put_admin_password(tx, registry, &password, now)?)
+        };
+        self.store_password(registry, write).await?;
+        Ok(text)
     }
 
     /// Replaces one of the admin user's passwords by one that a person chose. As [`Self::regenerate`].
@@ -342,21 +350,25 @@ impl Identity {
         password: Secret,
     ) -> Result<(), Error> {
         let hash = install::hash_chosen(password, self.inner().options.password_iterations).await?;
-        self.store_password(registry, which, hash).await
+        let write = move |tx: &mut lazuli_db::Tx<'_>, now| {
+            Ok(store::put_admin_password(
+                tx, registry, which, &hash, None, now,
+            )?)
+        };
+        self.store_password(registry, write).await
     }
 
     async fn store_password(
         &self,
         registry: RegistryId,
-        which: AdminPassword,
-        hash: PasswordHash,
+        mut put: impl FnMut(&mut lazuli_db::Tx<'_>, i64) -> Result<(), Error> + Send + 'static,
     ) -> Result<(), Error> {
         let now = self.inner().clock.now_us();
         let write = move |tx: &mut lazuli_db::Tx<'_>| {
             if !store::registry_exists(tx, registry)? {
                 return Err(Error::UnknownRegistry(registry));
             }
-            Ok(store::put_admin_password(tx, registry, which, &hash, now)?)
+            put(tx, now)
         };
         self.inner().db.write(write).await?;
         self.inner().states.reload(registry).await?;

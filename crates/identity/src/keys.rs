@@ -20,9 +20,12 @@ pub(crate) const SIGNATURE_LENGTH: usize = 256;
 pub(crate) enum Purpose {
     Access,
     Refresh,
+    /// Tokens of the embedded directory. Not among the keys that each registry has.
+    Directory,
 }
 
 impl Purpose {
+    /// Those that each registry has keys for.
     pub(crate) const ALL: [Self; 2] = [Self::Access, Self::Refresh];
 
     /// The word in rows.
@@ -30,6 +33,7 @@ impl Purpose {
         match self {
             Self::Access => "access",
             Self::Refresh => "refresh",
+            Self::Directory => "directory",
         }
     }
 
@@ -63,8 +67,8 @@ impl MasterKey {
         Ok(Self(LessSafeKey::new(key)))
     }
 
-    /// Seals: a version byte, a random nonce, the ciphertext with its tag.
-    fn seal(&self, context: &[u8], plain: &[u8]) -> Result<Vec<u8>, KeyError> {
+    /// Seals: a version byte, a random nonce, the ciphertext with its tag. `context` is needed to open it again.
+    pub(crate) fn seal(&self, context: &[u8], plain: &[u8]) -> Result<Vec<u8>, KeyError> {
         // Random nonces: this key seals a handful of signing keys, far below the 2^32 where they could repeat.
         let nonce = random::bytes::<NONCE_LEN>().map_err(|_| KeyError::Library)?;
         let mut body = plain.to_vec();
@@ -81,7 +85,7 @@ impl MasterKey {
         Ok(sealed)
     }
 
-    fn open(&self, context: &[u8], sealed: &[u8]) -> Result<Vec<u8>, KeyError> {
+    pub(crate) fn open(&self, context: &[u8], sealed: &[u8]) -> Result<Vec<u8>, KeyError> {
         let (nonce, body) = sealed
             .strip_prefix(&[SEALED_VERSION])
             .and_then(|rest| rest.split_first_chunk::<NONCE_LEN>())

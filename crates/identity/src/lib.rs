@@ -7,6 +7,7 @@
 //! Deliberately absent: HTTP (status codes and bodies belong to the api crate) and what a repository holds.
 
 mod access;
+mod directory;
 mod error;
 mod fair;
 mod grants;
@@ -22,6 +23,7 @@ mod passwords;
 mod permission;
 mod principal;
 mod random;
+mod registries;
 mod rotation;
 mod state;
 mod states;
@@ -32,6 +34,7 @@ mod token_cache;
 mod tokens;
 
 pub use access::{CatalogAccess, Denied, RepositoryAccess};
+pub use directory::{Audience, Caller, CallerKind};
 pub use error::Error;
 pub use fair::{Crowded, Division, FairShare, Origin, Share};
 pub use header::{MAX_HEADER, Malformed};
@@ -46,6 +49,10 @@ pub use permission::{
 };
 pub use principal::{Principal, PrincipalKind, RegistryId};
 pub use random::NoEntropy;
+pub use registries::{
+    AdminCredentials, GeneratedPassword, NewRegistry, delete_registry, insert_registry,
+    put_admin_password, registry_id,
+};
 pub use rotation::OldTokens;
 pub use store::AdminPassword;
 pub use tokens::{ACCESS_LIFE, ANONYMOUS_LIFE, BACKDATED, REFRESH_LIFE, SKEW};

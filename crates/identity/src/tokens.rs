@@ -32,6 +32,7 @@ pub(crate) const fn longest_life_us(purpose: Purpose) -> i64 {
     let life = match purpose {
         Purpose::Access => ACCESS_LIFE,
         Purpose::Refresh => REFRESH_LIFE,
+        Purpose::Directory => crate::directory::LONGEST_LIFE,
     };
     (life + 2 * SKEW) * MICROS
 }
