@@ -55,7 +55,8 @@ CREATE TABLE credentials (
 
 -- A deleted repository's row is marked, and a new one takes over the name, with another id: manifests and tags of the old id
 -- are removed in steps. Blobs belong to the holder, which stays: what was leased stays leased. floor: the clock of the
--- delete that came before; it is a version of every tag, and what happens here is later.
+-- delete that came before; it is a version of every tag, and what happens here is later. restricted: 1 when there may be rows
+-- of it in attributes.
 CREATE TABLE repositories (
   id {i64} NOT NULL PRIMARY KEY,
   registry_id {i64} NOT NULL,
@@ -63,6 +64,7 @@ CREATE TABLE repositories (
   holder {i64} NOT NULL,
   listed {i64} NOT NULL,
   floor {i64} NOT NULL,
+  restricted {i64} NOT NULL DEFAULT 0,
   created_at {i64} NOT NULL,
   deleted_at {i64}
 ) {table};
@@ -135,6 +137,7 @@ CREATE TABLE transfers (
   PRIMARY KEY (registry_id, span, hour, repository, meter)
 ) {clustered};
 
+-- architecture and os: of an image, as its configuration says.
 CREATE TABLE manifests (
   repository_id {i64} NOT NULL,
   digest {bytes} NOT NULL,
@@ -143,6 +146,8 @@ CREATE TABLE manifests (
   subject {bytes},
   annotations TEXT,
   config_media_type TEXT,
+  architecture TEXT,
+  os TEXT,
   size {i64} NOT NULL,
   image_size {i64} NOT NULL,
   body {bytes} NOT NULL,
@@ -150,6 +155,7 @@ CREATE TABLE manifests (
   updated_at {i64} NOT NULL,
   PRIMARY KEY (repository_id, digest)
 ) {table};
+CREATE INDEX manifests_by_update ON manifests (repository_id, updated_at, digest);
 CREATE INDEX manifests_by_subject ON manifests (repository_id, subject, digest) WHERE subject IS NOT NULL;
 
 -- Live dots: which put operations keep a manifest alive (add-wins set; at most one dot per origin).
@@ -182,6 +188,7 @@ CREATE TABLE tags (
   updated_at {i64} NOT NULL,
   PRIMARY KEY (repository_id, name)
 ) {clustered};
+CREATE INDEX tags_by_update ON tags (repository_id, updated_at, name);
 CREATE INDEX tags_by_digest ON tags (repository_id, digest);
 
 -- Every version a tag had; digest NULL: deleted.
@@ -532,14 +539,17 @@ CREATE TABLE sign_ins (
 CREATE UNIQUE INDEX sign_ins_by_user_code ON sign_ins (user_code) WHERE user_code IS NOT NULL;
 CREATE INDEX sign_ins_by_expiry ON sign_ins (expires_at);
 
--- Locks and notes on repositories, manifests and tags. A row is there only when something differs from the default: everything
--- allowed. subject: '' for the repository, a digest in hexadecimal, or ':' and a tag. flags: 1 delete, 2 write, 4 read, 8 list.
+-- Locks and notes on repositories (tag and digest empty), manifests (tag empty) and tags (digest empty). A row is there once
+-- something differed from the default: everything allowed. flags, while allowed: 1 delete, 2 write, 4 read, 8 list. hlc: of the
+-- operation that set it.
 CREATE TABLE attributes (
   repository_id {i64} NOT NULL,
-  subject TEXT NOT NULL,
+  tag TEXT NOT NULL,
+  digest {bytes} NOT NULL,
   flags {i64} NOT NULL,
   quarantine_state TEXT,
   quarantine_details TEXT,
+  hlc {i64} NOT NULL,
   updated_at {i64} NOT NULL,
-  PRIMARY KEY (repository_id, subject)
+  PRIMARY KEY (repository_id, tag, digest)
 ) {clustered};
