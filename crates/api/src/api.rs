@@ -13,7 +13,9 @@ use lazuli_registry::Registry;
 use lazuli_wire::token::{Challenge, Scope};
 
 use crate::body::Body;
+use crate::clouds;
 use crate::connections::Connections;
+use crate::endpoints::Naming;
 use crate::errors::Refusal;
 use crate::exchange::Observed;
 use crate::exposition::Exposition;
@@ -44,6 +46,8 @@ pub struct ApiOptions {
     pub metrics: MetricsAccess,
     /// Whether manifests, tags and blobs may be deleted; 405 if not.
     pub delete_enabled: bool,
+    /// The names under which the parts of this server are found.
+    pub naming: Naming,
     /// Which blobs clients fetch from the object store itself; `None`: none.
     pub redirects: Option<Redirects>,
 }
@@ -65,6 +69,7 @@ impl Default for ApiOptions {
             cors: Cors::default(),
             metrics: MetricsAccess::default(),
             delete_enabled: true,
+            naming: Naming::default(),
             redirects: None,
         }
     }
@@ -99,6 +104,7 @@ pub struct Api {
     pub(crate) form_memory: BodyMemory,
     pub(crate) shell: Arc<Shell>,
     pub(crate) resolver: Resolver,
+    pub(crate) naming: Naming,
     health: Health,
     pub(crate) rate: Option<RateLimiter>,
     pub(crate) quotas: Option<QuotaLimiter>,
@@ -137,6 +143,7 @@ impl Api {
             form_memory: BodyMemory::new(limits.buffered_bodies / 4, limits.max_form_bytes),
             shell: Arc::new(shell),
             resolver: Resolver::new(options.resolver),
+            naming: options.naming,
             rate: limits.rate.map(RateLimiter::new),
             quotas: QuotaLimiter::new(limits.quotas),
             limits,
@@ -227,6 +234,12 @@ impl Api {
                 self.check_address_rate(request, client.remote.ip())?;
                 self.check_quota(&[Kind::Token], site.registry.get(), None)?;
                 return Ok(Step::Later(Pending::Token(site, client.remote.ip())));
+            }
+            _ if path.starts_with(clouds::PREFIX) => {
+                let host = self.site(request, client)?;
+                let path = request.parts.uri.path();
+                let answer = clouds::answer(&self.naming, path, host.scheme, &host.login_server)?;
+                (Endpoint::Other, Step::Done(answer))
             }
             _ => return Err(Refusal::no_endpoint()),
         };

@@ -7,8 +7,10 @@ mod access_log;
 mod admission;
 mod api;
 mod body;
+mod clouds;
 mod coarse_clock;
 mod connections;
+mod endpoints;
 mod errors;
 mod exchange;
 mod exposition;
@@ -38,6 +40,7 @@ mod token;
 mod token_plane;
 
 pub use api::{Api, ApiOptions, Collector, MetricsAccess, Redirects, serve};
+pub use endpoints::{Endpoints, Naming, free_address};
 pub use exposition::Exposition;
 pub use headers::Cors;
 pub use health::{Check, Health};

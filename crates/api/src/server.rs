@@ -13,7 +13,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::connections::{Membership, Phase, order};
@@ -38,6 +38,8 @@ pub struct Listeners {
     pub http: Vec<TcpListener>,
     /// HTTPS.
     pub https: Vec<(TcpListener, Tls)>,
+    /// Those that come while the server runs, plain ones without a certificate.
+    pub later: Option<mpsc::UnboundedReceiver<(TcpListener, Option<Tls>)>>,
 }
 
 /// Listens on an address. Has to be called in a tokio runtime.
@@ -78,16 +80,28 @@ pub(crate) async fn serve<A: App>(
         .https
         .into_iter()
         .map(|(listener, tls)| (listener, Some(tls.acceptor())));
-    for (listener, tls) in plain.chain(encrypted) {
+    let accept = |listener, tls| {
         let acceptor = Acceptor {
             app: app.clone(),
             shell: shell.clone(),
             tls,
             refusals: Arc::new(Semaphore::new(REFUSALS)),
         };
-        accepting.push(tokio::spawn(acceptor.run(listener, stopped.clone())));
+        tokio::spawn(acceptor.run(listener, stopped.clone()))
+    };
+    for (listener, tls) in plain.chain(encrypted) {
+        accepting.push(accept(listener, tls));
     }
-    shutdown.await;
+    let mut later = listeners.later;
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            (listener, tls) = next(&mut later) => {
+                accepting.push(accept(listener, tls.map(|tls| tls.acceptor())));
+            }
+        }
+    }
     // The listeners close first, so that new clients go elsewhere.
     drop(stop);
     for task in accepting {
@@ -101,6 +115,18 @@ pub(crate) async fn serve<A: App>(
     } else {
         Ended::Cut
     }
+}
+
+/// The next listener; never, when there are no more to come.
+async fn next(
+    later: &mut Option<mpsc::UnboundedReceiver<(TcpListener, Option<Tls>)>>,
+) -> (TcpListener, Option<Tls>) {
+    if let Some(listeners) = later
+        && let Some(listener) = listeners.recv().await
+    {
+        return listener;
+    }
+    std::future::pending().await
 }
 
 struct Acceptor<A> {

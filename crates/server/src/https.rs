@@ -9,6 +9,7 @@ use lazuli_api::Tls;
 use crate::certificates::{self, Ensured, MadeCertificates, Pem};
 use crate::config::{CertificateName, Settings};
 use crate::data_folder::DataFolder;
+use crate::wire_up;
 
 /// Where the certificate comes from.
 #[derive(Clone, Debug)]
@@ -35,6 +36,15 @@ impl Certificate {
                 names: certificates::names(reached_by(settings)),
             },
         }
+    }
+
+    /// The same, also for these names and addresses, if it is a made one.
+    pub(crate) fn also_for<'a>(&self, hosts: impl IntoIterator<Item = &'a str>) -> Certificate {
+        let mut certificate = self.clone();
+        if let Certificate::Made { names, .. } = &mut certificate {
+            names.extend(hosts.into_iter().filter_map(CertificateName::parse));
+        }
+        certificate
     }
 
     /// The certificate of the made authority, for clients to trust.
@@ -105,6 +115,9 @@ fn reached_by(settings: &Settings) -> Vec<CertificateName> {
     if let Some(suffix) = &general.domain_suffix {
         add(&format!("*.{}", suffix.0));
     }
+    for name in wire_up::naming(settings, None).certificate_names() {
+        add(&name);
+    }
     if let Some(address) = general
         .https
         .address()
@@ -143,6 +156,10 @@ mod tests {
                 "alias.example",
                 "hub.example",
                 "*.registries.example",
+                "management.lazuli.test",
+                "login.lazuli.test",
+                "*.azurecr.lazuli.test",
+                "*.blob.core.lazuli.test",
                 "192.0.2.9"
             ]
         );

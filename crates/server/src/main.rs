@@ -15,6 +15,8 @@ mod master_key;
 mod notify;
 mod peer;
 mod process;
+mod proxy;
+mod roster;
 mod scrubbing;
 mod secrets;
 mod serve;
@@ -55,6 +57,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     match names.as_slice() {
         [] | ["serve"] => serve::run(&given),
         ["healthcheck"] => commands::healthcheck::run(&given),
+        ["az-env"] => commands::az_env::run(innermost, &given),
         ["config"] => commands::config::run(innermost, &given),
         ["version"] => {
             writeln!(std::io::stdout(), "lazuli {}", env!("CARGO_PKG_VERSION"))?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use lazuli_api::{Api, Ended, Listeners, Tls};
+use lazuli_api::{Api, Ended, Listeners, Naming};
 use lazuli_db::clock::Clock;
 use lazuli_identity::{FirstStart, Identity, RegistryId};
 use lazuli_registry::Registry;
@@ -15,7 +15,7 @@ use lazuli_registry::journal::Journal;
 use lazuli_registry::scrub::Scrub;
 use lazuli_wire::token::Secret;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tracing::field::display;
 
 use crate::background::Background;
@@ -25,7 +25,8 @@ use crate::data_folder::{DataFolder, Held, write_private};
 use crate::https::Certificate;
 use crate::logging::Logging;
 use crate::process::{Request, Signals, raise_file_limit};
-use crate::{collecting, commands, journal, master_key, notify, peer, scrubbing, wire_up};
+use crate::roster::{Https, Roster};
+use crate::{collecting, commands, journal, master_key, notify, peer, proxy, scrubbing, wire_up};
 
 /// How often a made certificate is looked at while the server runs.
 const CERTIFICATE_CHECK: Duration = Duration::from_hours(12);
@@ -63,7 +64,9 @@ struct Server {
     journal: Option<Journal>,
     api: Arc<Api>,
     listeners: Listeners,
-    https: Option<(Certificate, Tls)>,
+    roster: Roster,
+    proxy: Option<(TcpListener, SocketAddr)>,
+    naming: Arc<Naming>,
     banner: Banner,
 }
 
@@ -95,6 +98,7 @@ impl Server {
             .transpose()?;
         let addresses = (local(http.as_ref()), local(https.as_ref()));
         listeners.http.extend(http);
+        let proxy = proxy_listener(settings, addresses.1)?;
         let tls = match https {
             Some(listener) => {
                 let tls = certificate.open(wire_up::unix_seconds(&*clock))?;
@@ -124,7 +128,7 @@ impl Server {
         )
         .await?;
         let journal = journal::open(settings, &registry, &master_key).await?;
-        let api = wire_up::open_api(settings, &registry, &identity, &clock).await?;
+        let api = wire_up::open_api(settings, &registry, &identity, &clock, addresses.1).await?;
         let api = api.with_collector(scrubbing::collector(&scrub));
         let mut api = api.with_collector(collecting::collector(&gc));
         if let Some(journal) = &journal {
@@ -147,7 +151,12 @@ impl Server {
                     .filter(|path| path.metadata().is_ok()),
             }),
         };
-        let https = tls.map(|tls| (certificate, tls));
+        let https = tls.zip(addresses.1);
+        let https = https.map(|(tls, address)| Https::new(address, tls, certificate));
+        let (later, more) = mpsc::unbounded_channel();
+        listeners.later = Some(more);
+        let roster = Roster::new(db, api.clone(), clock.clone(), https, later);
+        roster.refresh().await?;
         Ok(Server {
             _held: held,
             folder,
@@ -160,7 +169,9 @@ impl Server {
             journal,
             api,
             listeners,
-            https,
+            roster,
+            proxy,
+            naming: Arc::new(wire_up::naming(settings, addresses.1)),
             banner,
         })
     }
@@ -183,6 +194,18 @@ impl Server {
             background.keep("journal", move || {
                 let journal = journal.clone();
                 async move { journal.run().await }
+            });
+        }
+        let roster = self.roster.clone();
+        background.keep("registries", move || {
+            let roster = roster.clone();
+            async move { roster.run().await }
+        });
+        if let Some((listener, server)) = self.proxy.take() {
+            let (listener, naming) = (Arc::new(listener), self.naming.clone());
+            background.keep("proxy", move || {
+                let (listener, naming) = (listener.clone(), naming.clone());
+                async move { proxy::run(&listener, naming, server).await }
             });
         }
         let (stop, stopped) = oneshot::channel::<()>();
@@ -227,7 +250,7 @@ impl Server {
                         self.reload(given, &mut configuration, logging);
                     }
                 },
-                _ = certificate_check.tick() => self.reload_certificate(),
+                _ = certificate_check.tick() => self.roster.reload_certificate(),
             }
         };
         if ended == Ended::Cut {
@@ -258,10 +281,9 @@ impl Server {
         if let Err(error) = logging.reload(&new.settings.log) {
             tracing::error!(%error, "the log levels stay as they are");
         }
-        if let Some((certificate, _)) = &mut self.https {
-            *certificate = Certificate::of(&new.settings, &self.folder);
-        }
-        self.reload_certificate();
+        self.roster
+            .set_certificate(Certificate::of(&new.settings, &self.folder));
+        self.roster.reload_certificate();
         let names = |keys: &[&crate::config::Key]| {
             keys.iter()
                 .map(|key| key.name)
@@ -273,18 +295,6 @@ impl Server {
             tracing::warn!(keys = names(&waiting), "these changes wait for a restart");
         }
         *configuration = new;
-    }
-
-    fn reload_certificate(&self) {
-        let Some((certificate, tls)) = &self.https else {
-            return;
-        };
-        if let Err(error) = certificate.reload(tls, wire_up::unix_seconds(&*self.clock)) {
-            tracing::error!(
-                error = format!("{error:#}"),
-                "the certificate stays as it is"
-            );
-        }
     }
 
     /// After the last request. Everything acknowledged is durable already: a failure here costs the next start time.
@@ -324,6 +334,22 @@ fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     lazuli_api::listen(address).with_context(|| {
         format!("cannot listen on {address}; give {key} another address with --{key}, or \"off\"")
     })
+}
+
+/// Where the proxy listens, and where it leads to.
+fn proxy_listener(
+    settings: &Settings,
+    https: Option<SocketAddr>,
+) -> anyhow::Result<Option<(TcpListener, SocketAddr)>> {
+    let Some(address) = settings.azure.proxy.address() else {
+        return Ok(None);
+    };
+    let server = https.context("azure.proxy leads to the HTTPS listener, but https is off")?;
+    let server = crate::banner::dialled(server).parse()?;
+    let listener = lazuli_api::listen(address).with_context(|| {
+        format!("cannot listen on {address}; give azure.proxy another address, or \"off\"")
+    })?;
+    Ok(Some((listener, server)))
 }
 
 fn local(listener: Option<&TcpListener>) -> Option<SocketAddr> {

@@ -1,11 +1,13 @@
 //! From settings to the parts of a registry: database, blob store, identity, registry.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use lazuli_api::{
-    Api, ApiOptions, Cors, Exposition, HostedRegistry, Limits, Quota, Quotas, Rate, ResolverOptions,
+    Api, ApiOptions, Cors, Exposition, HostedRegistry, Limits, Naming, Quota, Quotas, Rate,
+    ResolverOptions,
 };
 use lazuli_db::clock::Clock;
 use lazuli_db::{Db, PostgresOptions, SqliteOptions, params};
@@ -231,22 +233,29 @@ fn quotas(settings: &Settings) -> Quotas {
     }
 }
 
+/// The names under which clients find this server. `https`: where it listens.
+pub(crate) fn naming(settings: &Settings, https: Option<SocketAddr>) -> Naming {
+    let suffix = settings.general.domain_suffix.as_ref();
+    Naming {
+        domain: settings.azure.domain.0.clone(),
+        suffix: suffix.map(|suffix| suffix.0.clone()),
+        https_port: https.map(|address| address.port()),
+    }
+}
+
 /// Puts the HTTP server on top of registry and identity.
 pub(crate) async fn open_api(
     settings: &Settings,
     registry: &Registry,
     identity: &Identity,
     clock: &Arc<dyn Clock>,
+    https: Option<SocketAddr>,
 ) -> anyhow::Result<Api> {
     let general = &settings.general;
     let options = ApiOptions {
         limits: limits(settings),
         resolver: ResolverOptions {
-            suffixes: general
-                .domain_suffix
-                .iter()
-                .map(|suffix| suffix.0.clone())
-                .collect(),
+            suffixes: naming(settings, None).suffixes(),
             public_url: general.public_url.as_ref().map(|url| url.parsed.clone()),
             trusted_proxies: general
                 .trusted_proxies
@@ -264,6 +273,7 @@ pub(crate) async fn open_api(
         },
         metrics: settings.metrics.access,
         delete_enabled: settings.delete.enabled,
+        naming: naming(settings, https),
         redirects: storage::redirects(settings),
     };
     let store = registry.store().clone();
@@ -324,7 +334,7 @@ fn node_metrics(registry: &Registry, out: &mut Exposition) {
 }
 
 /// The registries of this server and how each is reached.
-async fn hosted_registries(db: &Db) -> anyhow::Result<Vec<HostedRegistry>> {
+pub(crate) async fn hosted_registries(db: &Db) -> anyhow::Result<Vec<HostedRegistry>> {
     let registries = db
         .read(|tx| {
             let rows = tx.query(

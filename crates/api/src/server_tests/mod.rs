@@ -110,11 +110,11 @@ fn start_with(limits: Limits, tls: Option<Tls>) -> Running {
     let listeners = match tls {
         None => Listeners {
             http: vec![listener],
-            https: vec![],
+            ..Listeners::default()
         },
         Some(tls) => Listeners {
-            http: vec![],
             https: vec![(listener, tls)],
+            ..Listeners::default()
         },
     };
     let (stop, stopped) = oneshot::channel();

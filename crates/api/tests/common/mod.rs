@@ -80,7 +80,7 @@ impl Server {
         let (stop, stopped) = oneshot::channel();
         let listeners = Listeners {
             http: vec![listener],
-            https: vec![],
+            ..Listeners::default()
         };
         let serving = runtime.spawn(serve(api.clone(), listeners, async {
             let _ = stopped.await;

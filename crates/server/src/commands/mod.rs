@@ -1,6 +1,7 @@
 //! The subcommands. Each module declares its part of the command line and runs it.
 
 pub(crate) mod admin;
+pub(crate) mod az_env;
 pub(crate) mod backup;
 pub(crate) mod config;
 pub(crate) mod fsck;
@@ -19,6 +20,7 @@ use clap::Command;
 pub(crate) fn declared() -> Vec<Command> {
     vec![
         admin::command(),
+        az_env::command(),
         gc::command(),
         fsck::command(),
         scrub::command(),

@@ -86,6 +86,16 @@ settings! {
         key_lifetime: Period = "90d" in "1d" ..= "3650d";
     }
 
+    /// How az, Azure's command line, and Azure's libraries find this server: `lazuli az-env` tells them.
+    azure "azure." Azure {
+        /// The domain of the names that the parts of Azure have here: management.DOMAIN, login.DOMAIN,
+        /// NAME.azurecr.DOMAIN. It is the directory's first domain, too: users are called NAME@DOMAIN.
+        domain: DomainName = "lazuli.test";
+        /// Where the proxy listens that leads those names to this server, so that they work without DNS
+        /// (HTTPS_PROXY); "off" for nowhere.
+        proxy: Listen = "off";
+    }
+
     /// Where the metadata is kept: repositories, tags, manifests, sessions.
     database "database." Database {
         /// "sqlite" is a file in the data folder; postgres://user:password@host/database is a server. Set a URL with

@@ -28,7 +28,8 @@ fn samples(key: &Key) -> [&'static str; 3] {
         | "scrub.peer_authorities"
         | "storage.sas_token_file"
         | "storage.secret_key_file" => ["/a.pem", "/b.pem", "/c.pem"],
-        "domain_suffix" | "tls.names" => ["a.example", "b.example", "c.example"],
+        "azure.proxy" => ["127.0.0.1:7001", "127.0.0.1:7002", "off"],
+        "domain_suffix" | "azure.domain" | "tls.names" => ["a.example", "b.example", "c.example"],
         "storage.url" => ["s3://a", "az://b/c", "gs://d"],
         "scrub.peer" | "storage.endpoint" => ["http://a", "https://b:1", "http://c/d"],
         "storage.region" => ["eu-a", "eu-b", "eu-c"],
