@@ -20,9 +20,10 @@ use crate::keys::{MasterKey, Purpose};
 use crate::log_in::{LogIn, LogIns};
 use crate::permission::Permission;
 use crate::principal::{Principal, RegistryId};
+use crate::rbac::RightsCache;
 use crate::registries;
 use crate::state::RegistryState;
-use crate::states::{STALE_AFTER, States, UNKNOWN_KEY_RELOAD};
+use crate::states::{States, UNKNOWN_KEY_RELOAD};
 use crate::store::{self, AdminPassword};
 use crate::token_cache::TokenCache;
 use crate::tokens::{self, Rejected};
@@ -61,6 +62,7 @@ pub(crate) struct Inner {
     pub(crate) issued: Issued,
     log_ins: LogIns,
     pub(crate) directory: Arc<Directory>,
+    pub(crate) rights: RightsCache,
     /// Signatures at a time: as many as there are cores.
     pub(crate) signing: Semaphore,
 }
@@ -92,6 +94,7 @@ impl Identity {
         let directory = Directory::new(db.clone(), Arc::clone(&clock), Arc::clone(&master));
         let inner = Inner {
             directory: Arc::new(directory),
+            rights: RightsCache::new(),
             db,
             clock,
             master,
@@ -124,7 +127,7 @@ impl Identity {
         let states = inner.states.current();
         let state = states
             .get(&registry)
-            .filter(|state| now - state.loaded_at < STALE_AFTER)?;
+            .filter(|state| inner.states.is_good(state, now))?;
         inner.states.refresh_if_due(state, now);
         let Some(header) = authorization else {
             return Some(state.anonymous.clone());
@@ -336,7 +339,9 @@ impl Identity {
         let password = self.generate_admin_password(registry, which)?;
         let text = password.secret().clone();
         let write = move |tx: &mut lazuli_db::Tx<'_>, now| {
-            Ok(registries::put_admin_password(tx, registry, &password, now)?)
+            Ok(registries::put_admin_password(
+                tx, registry, &password, now,
+            )?)
         };
         self.store_password(registry, write).await?;
         Ok(text)

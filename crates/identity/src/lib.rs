@@ -23,6 +23,7 @@ mod passwords;
 mod permission;
 mod principal;
 mod random;
+pub mod rbac;
 mod registries;
 mod rotation;
 mod state;
@@ -49,6 +50,7 @@ pub use permission::{
 };
 pub use principal::{Principal, PrincipalKind, RegistryId};
 pub use random::NoEntropy;
+pub use rbac::{ArmAccess, ArmDenied};
 pub use registries::{
     AdminCredentials, GeneratedPassword, NewRegistry, delete_registry, insert_registry,
     put_admin_password, registry_id,

@@ -31,6 +31,8 @@ pub(crate) struct RegistryState {
     pub(crate) generation: u64,
     /// Microseconds.
     pub(crate) loaded_at: i64,
+    /// Of [`States`](crate::states::States), when it was read.
+    pub(crate) epoch: u64,
 }
 
 #[derive(Clone)]
@@ -57,7 +59,7 @@ impl RegistryState {
         admin_enabled: bool,
         master: &MasterKey,
         generation: u64,
-        loaded_at: i64,
+        (loaded_at, epoch): (i64, u64),
     ) -> Result<Self, Error> {
         let mut keys = Vec::with_capacity(rows.keys.len());
         for row in &rows.keys {
@@ -103,6 +105,7 @@ impl RegistryState {
             credentials,
             generation,
             loaded_at,
+            epoch,
         };
         if let Some(previous) = previous.filter(|previous| previous.same_content(&state)) {
             state.generation = previous.generation;
@@ -219,6 +222,7 @@ impl RegistryState {
             anonymous: Principal::new(registry, PrincipalKind::Anonymous, "anonymous", Proof::None),
             generation: 1,
             loaded_at: 0,
+            epoch: 0,
         }
     }
 }

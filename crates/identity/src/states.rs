@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 use crate::error::Error;
 use crate::keys::MasterKey;
 use crate::principal::RegistryId;
+use crate::rbac::policy::Known;
 use crate::state::RegistryState;
 use crate::store;
 
@@ -42,6 +43,9 @@ pub(crate) struct States {
     loading: Mutex<()>,
     refreshing: AtomicBool,
     generations: AtomicU64,
+    /// Grows when all states are void.
+    epoch: AtomicU64,
+    pub(crate) policy: Known,
 }
 
 impl States {
@@ -60,6 +64,8 @@ impl States {
             loading: Mutex::new(()),
             refreshing: AtomicBool::new(false),
             generations: AtomicU64::new(1),
+            epoch: AtomicU64::new(0),
+            policy: Known::new(),
         }
     }
 
@@ -76,12 +82,22 @@ impl States {
         let now = self.clock.now_us();
         let known = self.current().get(&registry).map(Arc::clone);
         match known {
-            Some(state) if now - state.loaded_at < STALE_AFTER => {
+            Some(state) if self.is_good(&state, now) => {
                 self.refresh_if_due(&state, now);
                 Ok(state)
             }
             _ => self.load_unless_newer(registry, now - STALE_AFTER).await,
         }
+    }
+
+    /// Whether a state is relied on still.
+    pub(crate) fn is_good(&self, state: &RegistryState, now: i64) -> bool {
+        now - state.loaded_at < STALE_AFTER && state.epoch == self.epoch.load(Ordering::Acquire)
+    }
+
+    /// From now on no state is relied on that was read before.
+    pub(crate) fn expire(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Reads a state again in the background when it is about to become stale.
@@ -117,16 +133,31 @@ impl States {
         let _one_at_a_time = self.loading.lock().await;
         let known = self.current().get(&registry).map(Arc::clone);
         match known {
-            Some(state) if state.loaded_at > than => Ok(state),
+            Some(state)
+                if state.loaded_at > than && state.epoch == self.epoch.load(Ordering::Acquire) =>
+            {
+                Ok(state)
+            }
             _ => self.load(registry).await,
+        }
+    }
+
+    /// Forgets a registry that was deleted.
+    pub(crate) async fn forget(&self, registry: RegistryId) {
+        let _one_at_a_time = self.loading.lock().await;
+        let mut map = Map::clone(&self.current());
+        if map.remove(&registry).is_some() {
+            self.current.store(Arc::new(map));
         }
     }
 
     async fn load(&self, registry: RegistryId) -> Result<Arc<RegistryState>, Error> {
         // Taken before the query: what changes after it is newer than this state.
         let loaded_at = self.clock.now_us();
+        let epoch = self.epoch.load(Ordering::Acquire);
         let rows = self.db.read(move |tx| store::load(tx, registry)).await?;
         let rows = rows.ok_or(Error::UnknownRegistry(registry))?;
+        self.policy.note(rows.policy, loaded_at);
         let previous = self.current().get(&registry).map(Arc::clone);
         let (master, admin_enabled) = (Arc::clone(&self.master), self.admin_enabled);
         let generation = self.generations.fetch_add(1, Ordering::Relaxed);
@@ -139,7 +170,7 @@ impl States {
                 admin_enabled,
                 &master,
                 generation,
-                loaded_at,
+                (loaded_at, epoch),
             )
         })
         .await

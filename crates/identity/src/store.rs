@@ -38,6 +38,8 @@ pub(crate) struct Rows {
     pub(crate) anonymous_pull: bool,
     pub(crate) keys: Vec<KeyRow>,
     pub(crate) credentials: Vec<CredentialRow>,
+    /// The generation of the policy.
+    pub(crate) policy: i64,
 }
 
 /// A signing key as stored. Times in microseconds.
@@ -98,6 +100,7 @@ pub(crate) fn load(tx: &mut Tx<'_>, registry: RegistryId) -> Result<Option<Rows>
         anonymous_pull,
         keys,
         credentials,
+        policy: crate::rbac::policy::generation(tx)?,
     }))
 }
 
@@ -197,21 +200,58 @@ pub(crate) fn delete_keys(tx: &mut Tx<'_>, registry: RegistryId) -> Result<()> {
     Ok(())
 }
 
-/// Sets one of the admin user's passwords.
+/// Sets one of the admin user's passwords. `sealed`: its text, if it was generated.
 pub(crate) fn put_admin_password(
     tx: &mut Tx<'_>,
     registry: RegistryId,
     which: AdminPassword,
     hash: &PasswordHash,
+    sealed: Option<&[u8]>,
     now: i64,
 ) -> Result<()> {
     tx.execute(
-        "INSERT INTO credentials (registry_id, kind, owner, name, salt, iterations, hash, created_at, expires_at)
-         VALUES (?1, 'admin', '', ?2, ?3, ?4, ?5, ?6, NULL)
+        "INSERT INTO credentials (registry_id, kind, owner, name, salt, iterations, hash, sealed, created_at, expires_at)
+         VALUES (?1, 'admin', '', ?2, ?3, ?4, ?5, ?6, ?7, NULL)
          ON CONFLICT (registry_id, kind, owner, name) DO UPDATE SET salt = excluded.salt,
-           iterations = excluded.iterations, hash = excluded.hash, created_at = excluded.created_at, expires_at = NULL",
-        params![registry.get(), which.as_str(), hash.salt(), hash.iterations(), hash.hash(), now],
+           iterations = excluded.iterations, hash = excluded.hash, sealed = excluded.sealed,
+           created_at = excluded.created_at, expires_at = NULL",
+        params![
+            registry.get(),
+            which.as_str(),
+            hash.salt(),
+            hash.iterations(),
+            hash.hash(),
+            sealed,
+            now
+        ],
     )?;
+    Ok(())
+}
+
+/// The admin user's passwords that were generated, as sealed.
+pub(crate) fn sealed_passwords(
+    tx: &mut Tx<'_>,
+    registry: RegistryId,
+) -> Result<Vec<(String, Option<Vec<u8>>)>> {
+    tx.query(
+        "SELECT name, sealed FROM credentials WHERE registry_id = ?1 AND kind = 'admin' AND owner = ''
+         ORDER BY name LIMIT 10",
+        params![registry.get()],
+        |row| Ok((row.get_string(0)?, row.get_bytes_opt(1)?)),
+    )
+}
+
+/// Removes a registry, its keys, its credentials and its host names.
+pub(crate) fn delete_registry(tx: &mut Tx<'_>, registry: RegistryId) -> Result<()> {
+    let id = registry.get();
+    for sql in [
+        "DELETE FROM signing_keys WHERE registry_id = ?1",
+        "DELETE FROM credentials WHERE registry_id = ?1",
+        "DELETE FROM registry_hosts WHERE registry_id = ?1",
+        "DELETE FROM registries WHERE id = ?1",
+    ] {
+        tx.execute(sql, params![id])?;
+    }
     Ok(())
 }
 
