@@ -9,8 +9,10 @@ mod text;
 mod guid;
 mod percent;
 
+pub mod acr;
 #[path = "scope.rs"]
 pub mod arm_scope;
+pub mod entra;
 pub mod oci;
 pub mod query;
 pub mod rbac;
