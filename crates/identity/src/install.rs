@@ -11,6 +11,7 @@ use crate::keys::{MasterKey, Purpose, SigningKey};
 use crate::passwords::{self, DEFAULT_PBKDF2_ITERATIONS, PasswordHash};
 use crate::principal::RegistryId;
 use crate::random;
+use crate::registries;
 use crate::store::{self, AdminPassword, KeyRow};
 
 /// How identity is opened.
@@ -68,6 +69,10 @@ pub(crate) async fn install(
     }
     let keys = new_keys(master, registry, now).await?;
     let (hash, generated) = first_password(options).await?;
+    let sealed = generated
+        .as_ref()
+        .map(|password| registries::seal(master, registry, AdminPassword::First, password))
+        .transpose()?;
     let (name, anonymous_pull) = (
         options.registry_name.clone(),
         options.anonymous_pull.unwrap_or(false),
@@ -84,7 +89,8 @@ pub(crate) async fn install(
             settings::claim(tx, "origin", "1")?;
             keys.iter()
                 .try_for_each(|key| store::insert_key(tx, registry, key))?;
-            store::put_admin_password(tx, registry, AdminPassword::First, &hash, now)?;
+            let (which, sealed) = (AdminPassword::First, sealed.as_deref());
+            store::put_admin_password(tx, registry, which, &hash, sealed, now)?;
             Ok(true)
         })
         .await?;
