@@ -10,6 +10,7 @@ mod guid;
 mod percent;
 
 pub mod acr;
+pub mod arm;
 #[path = "scope.rs"]
 pub mod arm_scope;
 pub mod entra;
