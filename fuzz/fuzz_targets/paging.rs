@@ -20,6 +20,7 @@ fuzz_target!(|text: &str| {
         page.last.as_deref().unwrap_or_default(),
         size,
         page.order_by,
+        page.at,
     );
     assert!(link.is_ascii() && link.ends_with(">; rel=\"next\""));
     let target = &link[1..link.len() - ">; rel=\"next\"".len()];

@@ -78,11 +78,25 @@ pub(crate) enum Kind {
 impl Kind {
     /// What a request counts as: once, or twice.
     pub(crate) fn of(route: &Route, permission: Permission) -> &'static [Self] {
-        match (permission, route) {
-            (_, Route::Referrers { .. }) => &[Self::Referrers, Self::Read],
-            (Permission::Delete, _) => &[Self::Delete],
-            (Permission::Push, _) => &[Self::Write],
-            _ => &[Self::Read],
+        match route {
+            Route::Referrers { .. } => &[Self::Referrers, Self::Read],
+            _ => Self::of_permission(permission),
+        }
+    }
+
+    /// What a request counts as that needs this permission.
+    pub(crate) fn of_permission(permission: Permission) -> &'static [Self] {
+        match permission {
+            Permission::Delete => &[Self::Delete],
+            Permission::Push | Permission::MetadataWrite | Permission::DeletedRestore => {
+                &[Self::Write]
+            }
+            Permission::Authenticated
+            | Permission::Catalog
+            | Permission::DeletedCatalog
+            | Permission::DeletedRead
+            | Permission::MetadataRead
+            | Permission::Pull => &[Self::Read],
         }
     }
 }

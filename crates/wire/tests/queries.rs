@@ -93,8 +93,12 @@ fn paging_parameters_are_read() {
         n: Some(10),
         last: Some("a/b".to_owned()),
         order_by: OrderBy::TimeDescending,
+        at: Some(70),
     };
-    assert_eq!(page("orderby=timedesc&n=10&last=a%2Fb&x=y"), Ok(expected));
+    assert_eq!(
+        page("orderby=timedesc&n=10&last=a%2Fb&x=y&at=70"),
+        Ok(expected)
+    );
     assert_eq!(page("orderby=none").unwrap().order_by, OrderBy::Name);
     assert_eq!(
         page("orderby=timeasc").unwrap().order_by,
@@ -137,12 +141,18 @@ fn a_page_is_never_larger_than_the_server_allows() {
 #[test]
 fn links_are_written_as_recorded() {
     assert_eq!(
-        next_page_link("/acr/v1/_catalog", "library/busybox", 2, OrderBy::Name),
+        next_page_link(
+            "/acr/v1/_catalog",
+            "library/busybox",
+            2,
+            OrderBy::Name,
+            None
+        ),
         "</acr/v1/_catalog?last=library%2Fbusybox&n=2&orderby=>; rel=\"next\""
     );
     assert_eq!(
-        next_page_link("/v2/a/tags/list", "v1", 1, OrderBy::TimeDescending),
-        "</v2/a/tags/list?last=v1&n=1&orderby=timedesc>; rel=\"next\""
+        next_page_link("/v2/a/tags/list", "v1", 1, OrderBy::TimeDescending, Some(5)),
+        "</v2/a/tags/list?last=v1&n=1&orderby=timedesc&at=5>; rel=\"next\""
     );
     assert_eq!(next_link("/v2/", []), "</v2/>; rel=\"next\"");
 }
@@ -237,14 +247,14 @@ proptest! {
     }
 
     #[test]
-    fn a_link_leads_to_the_page_it_names(last in "[^\0]{1,40}", n in any::<u32>(), order in 0..3_usize) {
+    fn a_link_leads_to_the_page_it_names(last in "[^\0]{1,40}", n in any::<u32>(), order in 0..3_usize, at in prop::option::of(0..i64::MAX)) {
         let order_by = [OrderBy::Name, OrderBy::TimeAscending, OrderBy::TimeDescending][order];
-        let link = next_page_link("/v2/a/tags/list", &last, n as usize, order_by);
+        let link = next_page_link("/v2/a/tags/list", &last, n as usize, order_by, at);
         prop_assert!(link.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '));
         let (path, parameters) = target(&link).split_once('?').unwrap();
         prop_assert_eq!(path, "/v2/a/tags/list");
         prop_assert!(!parameters.contains(['<', '>', ' ', '"']));
-        prop_assert_eq!(page(parameters), Ok(PageQuery { n: Some(u64::from(n)), last: Some(last), order_by }));
+        prop_assert_eq!(page(parameters), Ok(PageQuery { n: Some(u64::from(n)), last: Some(last), order_by, at }));
     }
 
     #[test]

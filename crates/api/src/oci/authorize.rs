@@ -16,6 +16,10 @@ pub(super) fn scope(permission: Permission, name: Option<&RepositoryName>) -> Op
             name: Listing::Catalog,
             all: true,
         }),
+        (Permission::DeletedCatalog, _) => Some(Scope::Registry {
+            name: Listing::DeletedCatalog,
+            all: true,
+        }),
         (_, name) => Some(Scope::Repository {
             name: name?.clone(),
             actions: permission.challenge(),

@@ -53,9 +53,10 @@ impl Task<'_> {
         let query = PageQuery::parse(&self.query()?).map_err(|error| {
             let code = match error {
                 PageError::NumberInvalid => ErrorCode::PaginationNumberInvalid,
-                PageError::LastInvalid | PageError::OrderInvalid | PageError::Query(_) => {
-                    ErrorCode::Unsupported
-                }
+                PageError::LastInvalid
+                | PageError::OrderInvalid
+                | PageError::PositionInvalid
+                | PageError::Query(_) => ErrorCode::Unsupported,
             };
             Refusal::with(StatusCode::BAD_REQUEST, code, error, None)
         })?;
@@ -73,6 +74,7 @@ impl Asked {
             last,
             self.limit as usize,
             self.query.order_by,
+            None,
         ))
     }
 }

@@ -44,19 +44,30 @@ pub enum Permission {
     Push,
     /// Delete content from the repository.
     Delete,
+    /// Change attributes of the repository and of what it holds.
+    MetadataWrite,
+    /// List what was deleted from the repository and is still kept.
+    DeletedRead,
+    /// Restore what was deleted from the repository and is still kept.
+    DeletedRestore,
+    /// List repositories of which something deleted is still kept: scope `registry:deleted_catalog:*`.
+    DeletedCatalog,
 }
 
 impl Permission {
     /// Whether actions granted on the repository are enough. Permissions that concern no repository are never met by such actions.
     pub const fn is_met_by(self, granted: Actions) -> bool {
         match self {
-            Self::Authenticated | Self::Catalog => false,
+            Self::Authenticated | Self::Catalog | Self::DeletedCatalog => false,
             Self::MetadataRead => {
                 granted.allows(Action::MetadataRead) || granted.allows(Action::Pull)
             }
             Self::Pull => granted.allows(Action::Pull),
             Self::Push => granted.allows(Action::Push),
             Self::Delete => granted.allows(Action::Delete),
+            Self::MetadataWrite => granted.allows(Action::MetadataWrite),
+            Self::DeletedRead => granted.allows(Action::DeletedRead),
+            Self::DeletedRestore => granted.allows(Action::DeletedRestore),
         }
     }
 
@@ -64,11 +75,14 @@ impl Permission {
     pub const fn challenge(self) -> Actions {
         match self {
             Self::Authenticated => Actions::NONE,
-            Self::Catalog => Actions::ALL,
+            Self::Catalog | Self::DeletedCatalog => Actions::ALL,
             Self::MetadataRead => Actions::of(&[Action::MetadataRead]),
             Self::Pull => Actions::of(&[Action::Pull]),
             Self::Push => Actions::of(&[Action::Pull, Action::Push]),
             Self::Delete => Actions::of(&[Action::Delete]),
+            Self::MetadataWrite => Actions::of(&[Action::MetadataWrite]),
+            Self::DeletedRead => Actions::of(&[Action::DeletedRead]),
+            Self::DeletedRestore => Actions::of(&[Action::DeletedRestore]),
         }
     }
 }
@@ -201,6 +215,9 @@ mod tests {
             Permission::Pull,
             Permission::Push,
             Permission::Delete,
+            Permission::MetadataWrite,
+            Permission::DeletedRead,
+            Permission::DeletedRestore,
         ] {
             assert!(permission.is_met_by(permission.challenge()));
             assert!(permission.is_met_by(Actions::ALL));

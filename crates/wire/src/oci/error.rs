@@ -44,13 +44,15 @@ pub enum ErrorCode {
     PaginationNumberInvalid,
     /// `MANIFEST_UNVERIFIED`
     ManifestUnverified,
+    /// `REGISTRY_DISALLOWED_OPERATION`: locked
+    DisallowedOperation,
     /// `UNKNOWN`: a fault of the registry
     Unknown,
 }
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::BlobUnknown,
         Self::BlobUploadInvalid,
         Self::BlobUploadUnknown,
@@ -70,6 +72,7 @@ impl ErrorCode {
         Self::RangeInvalid,
         Self::PaginationNumberInvalid,
         Self::ManifestUnverified,
+        Self::DisallowedOperation,
         Self::Unknown,
     ];
 
@@ -118,6 +121,10 @@ impl ErrorCode {
             Self::ManifestUnverified => (
                 "MANIFEST_UNVERIFIED",
                 "manifest failed signature verification",
+            ),
+            Self::DisallowedOperation => (
+                "REGISTRY_DISALLOWED_OPERATION",
+                "The operation is disallowed on this registry, repository or image",
             ),
             Self::Unknown => (
                 "UNKNOWN",

@@ -1,5 +1,6 @@
 //! The OCI distribution plane, `/v2/`: distribution-spec 1.1, image-spec 1.1 and the Docker v2 forms they grew from.
 
+mod config;
 mod digest;
 mod endpoint;
 pub(crate) mod error;
@@ -14,6 +15,7 @@ mod route;
 mod tag;
 mod upload_id;
 
+pub use config::ImagePlatform;
 pub use digest::{Algorithm, Digest, DigestError};
 pub use endpoint::{Endpoint, Permission};
 pub use error::{ErrorCode, error_body};
@@ -29,5 +31,6 @@ pub use referrers::{
     ARTIFACT_TYPE_FILTER, Referrer, artifact_type_filter, fallback_tag, referrers_index,
 };
 pub use route::{Route, RouteError};
+pub(crate) use route::{decode as unescaped, is_hostile as hostile};
 pub use tag::{Tag, TagError};
 pub use upload_id::{UploadId, UploadIdError};

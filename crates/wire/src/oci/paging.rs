@@ -47,6 +47,9 @@ pub struct PageQuery {
     pub last: Option<String>,
     /// The order.
     pub order_by: OrderBy,
+    /// Of a listing by time, when the entry `last` was updated, in microseconds: it may have been updated again since. Only
+    /// links of this registry carry it.
+    pub at: Option<i64>,
 }
 
 /// Why paging parameters are refused.
@@ -61,6 +64,9 @@ pub enum PageError {
     /// `orderby` is unknown.
     #[error("orderby must be none, timedesc or timeasc")]
     OrderInvalid,
+    /// `at` is no time.
+    #[error("at must be as the link to this page has it")]
+    PositionInvalid,
     /// A parameter is given twice.
     #[error(transparent)]
     Query(#[from] QueryError),
@@ -81,10 +87,12 @@ impl PageQuery {
         }
         let order_by = OrderBy::parse(single("orderby")?.unwrap_or_default())
             .ok_or(PageError::OrderInvalid)?;
+        let at = single("at")?.map(position).transpose()?;
         Ok(Self {
             n,
             last: last.map(str::to_owned),
             order_by,
+            at,
         })
     }
 
@@ -105,6 +113,12 @@ fn number(text: &str) -> Result<u64, PageError> {
     }
 }
 
+fn position(text: &str) -> Result<i64, PageError> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let position = text.parse().ok().filter(|_| digits);
+    position.ok_or(PageError::PositionInvalid)
+}
+
 /// The value of a `Link` header to the next page: relative, its parameters percent-encoded.
 ///
 /// `path` is written as it is: routes consist of characters that need no escape.
@@ -122,14 +136,17 @@ pub fn next_link<'a>(
     link
 }
 
-/// The link to the page of `n` entries after `last`, with `orderby` even where it is empty, as Azure writes it.
-pub fn next_page_link(path: impl fmt::Display, last: &str, n: usize, order_by: OrderBy) -> String {
-    next_link(
-        path,
-        [
-            ("last", last),
-            ("n", &n.to_string()),
-            ("orderby", order_by.as_str()),
-        ],
-    )
+/// The link to the page of `n` entries after `last`, with `orderby` even where it is empty, as Azure writes it. `at`: when `last`
+/// was updated, in a listing by time.
+pub fn next_page_link(
+    path: impl fmt::Display,
+    last: &str,
+    n: usize,
+    order_by: OrderBy,
+    at: Option<i64>,
+) -> String {
+    let (n, at) = (n.to_string(), at.map(|at| at.to_string()));
+    let page = [("last", last), ("n", &n), ("orderby", order_by.as_str())];
+    let at = at.as_deref().map(|at| ("at", at));
+    next_link(path, page.into_iter().chain(at))
 }

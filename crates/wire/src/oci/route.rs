@@ -327,7 +327,7 @@ impl<'a> Shape<'a> {
 }
 
 /// Undoes percent-encoding, once. `None` for what is no ASCII text; the grammars refuse the rest.
-fn decode(part: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn decode(part: &str) -> Option<Cow<'_, str>> {
     let bytes = part.as_bytes();
     if !bytes.contains(&b'%') {
         return Some(Cow::Borrowed(part));
@@ -349,8 +349,9 @@ fn decode(part: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(decoded))
 }
 
+/// Whether a path that was refused has what nobody sends by accident.
 #[cold]
-fn is_hostile(path: &str) -> bool {
+pub(crate) fn is_hostile(path: &str) -> bool {
     let Some(decoded) = decode(path) else {
         return true;
     };
