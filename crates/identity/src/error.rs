@@ -30,6 +30,9 @@ pub enum Error {
     /// The directory was not made yet: no server has been started with it.
     #[error("this installation has no directory yet: start the server once")]
     NoDirectory,
+    /// A change of the directory that its rules do not allow; the text says which.
+    #[error("{0}")]
+    Directory(String),
     /// A task of the blocking pool was cancelled: the process is shutting down.
     #[error("the process is shutting down")]
     ShuttingDown,

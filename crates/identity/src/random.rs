@@ -29,26 +29,18 @@ pub(crate) fn alphanumeric(length: usize) -> Result<String, NoEntropy> {
     Ok(text)
 }
 
-/// A random UUID (version 4) in text form.
-pub(crate) fn uuid() -> Result<String, NoEntropy> {
+/// A random UUID (version 4).
+pub(crate) fn guid() -> Result<lazuli_wire::Guid, NoEntropy> {
     let mut bytes = bytes::<16>()?;
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let mut text = String::with_capacity(36);
-    for (index, byte) in bytes.iter().enumerate() {
-        if matches!(index, 4 | 6 | 8 | 10) {
-            text.push('-');
-        }
-        text.push(hex(byte >> 4));
-        text.push(hex(byte & 15));
-    }
-    Ok(text)
+    Ok(lazuli_wire::Guid::from_bytes(bytes))
 }
 
-fn hex(nibble: u8) -> char {
-    char::from(b"0123456789abcdef"[usize::from(nibble & 15)])
+/// A random UUID (version 4) in text form.
+pub(crate) fn uuid() -> Result<String, NoEntropy> {
+    guid().map(|guid| guid.to_string())
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,9 @@
 //! read again in the background before that, and at once in the process that changes something.
 
 mod caller;
+mod install;
+mod object;
+mod passwords;
 mod state;
 pub(crate) mod store;
 mod verify;
@@ -23,6 +26,10 @@ use crate::keys::MasterKey;
 pub(crate) const LONGEST_LIFE: i64 = 90 * 60;
 
 pub use caller::{Audience, Caller, CallerKind};
+pub use install::{DirectoryOptions, DirectoryStart};
+pub use object::{
+    Credential, CredentialKind, MAX_ATTRIBUTES, MAX_DISPLAY_NAME, Object, ObjectKind,
+};
 
 use self::state::DirectoryState;
 use self::verify::VerifiedTokens;

@@ -1,10 +1,20 @@
-//! Rows of the directory.
+//! Rows of the directory, within a transaction.
+
+mod credentials;
+mod members;
+mod objects;
+
+pub(crate) use credentials::{credentials, delete_credential, put_credential};
+pub(crate) use members::{add_member, groups_of, is_member, members, remove_member, within};
+pub(crate) use objects::{delete, find, get, insert, list, named, standing, update};
 
 use lazuli_db::{Result, Tx, params, settings};
 use lazuli_wire::Guid;
 
 use crate::directory::state::NO_REGISTRY;
 use crate::keys::Purpose;
+pub(crate) use crate::rbac::policy::bump;
+use crate::rbac::policy::generation;
 use crate::store::KeyRow;
 
 /// The names of the installation's tenant and domain among the settings.
@@ -45,37 +55,4 @@ pub(crate) fn load(tx: &mut Tx<'_>) -> Result<Option<DirectoryRows>> {
         keys,
         generation: generation(tx)?,
     }))
-}
-
-fn generation(tx: &mut Tx<'_>) -> Result<i64> {
-    let found = tx.query_one(
-        "SELECT generation FROM policy WHERE name = 'policy'",
-        params![],
-        |row| row.get_i64(0),
-    )?;
-    Ok(found.unwrap_or(0))
-}
-
-/// What the object of a token is checked by.
-pub(crate) struct Standing {
-    pub(crate) kind: String,
-    pub(crate) name: String,
-    pub(crate) enabled: bool,
-    pub(crate) sessions_valid_from: i64,
-}
-
-/// Whether an object may still do something.
-pub(crate) fn standing(tx: &mut Tx<'_>, object: Guid) -> Result<Option<Standing>> {
-    tx.query_one(
-        "SELECT kind, display_name, enabled, sessions_valid_from FROM directory_objects WHERE id = ?1",
-        params![&object.to_string()],
-        |row| {
-            Ok(Standing {
-                kind: row.get_string(0)?,
-                name: row.get_string(1)?,
-                enabled: row.get_bool(2)?,
-                sessions_valid_from: row.get_i64(3)?,
-            })
-        },
-    )
 }

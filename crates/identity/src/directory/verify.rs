@@ -8,6 +8,7 @@ use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 
 use super::caller::{Audience, Caller, CallerKind, Inner};
+use super::object::ObjectKind;
 use super::state::{DirectoryState, STALE_AFTER, UNKNOWN_KEY_RELOAD};
 use super::{Directory, store};
 use crate::identity::{AuthError, Identity};
@@ -168,23 +169,25 @@ impl Directory {
             return Err(refused(&"not valid now"));
         }
         let object = claims.oid;
-        let found = self.db.read(move |tx| store::standing(tx, object)).await;
+        let found = self.db.read(move |tx| store::get(tx, object)).await;
         let standing = found.map_err(crate::Error::from)?;
         let standing = standing
             .filter(|found| found.enabled && claims.lz_iat >= found.sessions_valid_from)
             .ok_or_else(|| refused(&"the object is gone, disabled or signed out"))?;
-        let kind = match standing.kind.as_str() {
-            "user" => CallerKind::User,
-            "service_principal" => CallerKind::ServicePrincipal,
-            "managed_identity" => CallerKind::ManagedIdentity,
-            _ => return Err(refused(&"the kind of the object")),
+        let kind = match standing.kind {
+            ObjectKind::User => CallerKind::User,
+            ObjectKind::ServicePrincipal => CallerKind::ServicePrincipal,
+            ObjectKind::ManagedIdentity => CallerKind::ManagedIdentity,
+            ObjectKind::Group | ObjectKind::Application => {
+                return Err(refused(&"the kind of the object"));
+            }
         };
         let caller = Caller::new(Inner {
             tenant: claims.tid,
             object,
             kind,
             application: claims.appid,
-            name: claims.upn.unwrap_or(standing.name).into(),
+            name: claims.upn.unwrap_or(standing.display_name).into(),
             groups: Arc::default(),
             expires_at_us: until,
         });
