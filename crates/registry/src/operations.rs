@@ -4,6 +4,7 @@
 //! An operation is immutable. Its identifier sorts by time; its sequence number is given after the commit, by the
 //! [`sequencer`], so that writers never queue on a counter.
 
+mod control;
 mod payload;
 pub mod reader;
 pub mod sequencer;
@@ -20,6 +21,7 @@ use lazuli_db::{Db, Error, Tx};
 use lazuli_wire::oci::{Digest, Tag};
 use tokio::sync::Notify;
 
+pub use control::append_control;
 pub use payload::PayloadError;
 pub(crate) use payload::{decode, encode, encode_observed};
 pub use reader::{Cursor, Entry, LogReader, ReadError};

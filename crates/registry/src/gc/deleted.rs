@@ -14,6 +14,16 @@ impl Work<'_> {
         let (now, batch) = (self.now(), self.inner.options.batch);
         loop {
             let db = &self.inner.registry.inner.db;
+            // Those of a registry that was deleted, and those pushed to it on a node that did not know yet.
+            let orphans = db.read(|tx| repositories::sql::orphans(tx, PAGE)).await?;
+            if !orphans.is_empty() {
+                db.write_relaxed(move |tx| {
+                    orphans
+                        .iter()
+                        .try_for_each(|id| repositories::sql::abandon(tx, *id, now))
+                })
+                .await?;
+            }
             let deleted = db.read(|tx| repositories::sql::deleted(tx, PAGE)).await?;
             if deleted.is_empty() {
                 return Ok(());

@@ -126,6 +126,24 @@ pub(crate) fn is_deleted(tx: &mut Tx<'_>, id: i64) -> Result<bool, Error> {
     Ok(found.is_some())
 }
 
+/// Repositories of registries that are not there any more. The first registry always is.
+pub(crate) fn orphans(tx: &mut Tx<'_>, limit: u32) -> Result<Vec<i64>, Error> {
+    tx.query(
+        "SELECT id FROM repositories WHERE registry_id > 1 AND deleted_at IS NULL \
+         AND NOT EXISTS (SELECT 1 FROM registries WHERE registries.id = repositories.registry_id) LIMIT ?1",
+        &[limit.into()],
+        |row| row.get_i64(0),
+    )
+}
+
+/// Marks a repository as deleted without a row that takes its place.
+pub(crate) fn abandon(tx: &mut Tx<'_>, id: i64, now: i64) -> Result<(), Error> {
+    tx.send(
+        "UPDATE repositories SET deleted_at = ?2, listed = 0 WHERE id = ?1 AND deleted_at IS NULL",
+        &[id.into(), now.into()],
+    )
+}
+
 /// Rows that were replaced, the first deleted first.
 pub(crate) fn deleted(tx: &mut Tx<'_>, limit: u32) -> Result<Vec<i64>, Error> {
     tx.query(
