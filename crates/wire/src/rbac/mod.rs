@@ -1,7 +1,9 @@
-//! The words of role-based access control: actions and patterns of them, permissions of roles, conditions.
+//! The words of role-based access control: actions and patterns of them, permissions of roles, conditions, scope maps.
 
 mod action;
 mod permissions;
+mod scope_map;
 
 pub use action::{ActionError, ActionPattern, ArmAction, MAX_ACTION};
 pub use permissions::{Permissions, Plane};
+pub use scope_map::{RepositoryPattern, ScopeMapAction, ScopeMapActionError};
