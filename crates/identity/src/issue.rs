@@ -215,7 +215,7 @@ impl Identity {
     }
 
     /// Signs in the blocking pool, as many at a time as there are cores: a signature is 0.7 ms of work.
-    async fn sign<C: Serialize + Send + 'static>(
+    pub(crate) async fn sign<C: Serialize + Send + 'static>(
         &self,
         key: Arc<SigningKey>,
         claims: C,

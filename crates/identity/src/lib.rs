@@ -8,6 +8,7 @@
 
 mod access;
 mod directory;
+mod entra;
 mod error;
 mod fair;
 mod grants;
@@ -26,6 +27,7 @@ mod random;
 pub mod rbac;
 mod registries;
 mod rotation;
+pub mod scope_maps;
 mod state;
 mod states;
 mod store;
@@ -35,7 +37,11 @@ mod token_cache;
 mod tokens;
 
 pub use access::{CatalogAccess, Denied, RepositoryAccess};
-pub use directory::{Audience, Caller, CallerKind};
+pub use directory::{
+    Audience, Caller, CallerKind, Credential, CredentialKind, DirectoryOptions, DirectoryStart,
+    Object, ObjectKind,
+};
+pub use entra::{Authority, TenantInfo, TokenAnswer};
 pub use error::Error;
 pub use fair::{Crowded, Division, FairShare, Origin, Share};
 pub use header::{MAX_HEADER, Malformed};

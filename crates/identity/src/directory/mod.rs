@@ -7,8 +7,8 @@
 mod caller;
 mod install;
 mod object;
-mod passwords;
-mod state;
+pub(crate) mod passwords;
+pub(crate) mod state;
 pub(crate) mod store;
 mod verify;
 
@@ -20,7 +20,11 @@ use lazuli_db::Db;
 use lazuli_db::clock::Clock;
 use tokio::sync::Mutex;
 
+use crate::entra::{SLOW_COMPARISONS, Throttle};
+use crate::fair::FairShare;
 use crate::keys::MasterKey;
+
+pub(crate) use verify::AccessClaims;
 
 /// The longest life of a token, in seconds: of an access token for a program that may renew it.
 pub(crate) const LONGEST_LIFE: i64 = 90 * 60;
@@ -44,6 +48,9 @@ pub(crate) struct Directory {
     loading: Mutex<()>,
     refreshing: AtomicBool,
     verified: VerifiedTokens,
+    pub(crate) throttle: Throttle,
+    /// Comparisons of passwords, divided between those who ask.
+    pub(crate) slow: FairShare,
 }
 
 impl Directory {
@@ -56,6 +63,8 @@ impl Directory {
             loading: Mutex::new(()),
             refreshing: AtomicBool::new(false),
             verified: VerifiedTokens::new(),
+            throttle: Throttle::new(),
+            slow: FairShare::new(SLOW_COMPARISONS),
         }
     }
 }
