@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use lazuli_wire::arm_scope::ArmScope;
-use lazuli_wire::rbac::{ArmAction, Plane};
+use lazuli_wire::rbac::{ArmAction, Attributes, Plane};
 
 use super::cache::Owner;
-use super::rights::{self, Loaded};
+use super::rights::{self, Loaded, NoAttributes};
 use crate::directory::{Caller, CallerKind};
 use crate::error::Error;
 use crate::identity::Identity;
@@ -69,7 +69,19 @@ impl Identity {
         action: &ArmAction,
         scope: &ArmScope,
     ) -> Result<ArmAccess, ArmDenied> {
-        let allowed = self.allowed(caller, action, [scope]).await?;
+        self.authorize_arm_with(caller, action, scope, &NoAttributes)
+            .await
+    }
+
+    /// As [`Self::authorize_arm`], of a request about which conditions may ask something: who is to get which role.
+    pub async fn authorize_arm_with(
+        &self,
+        caller: &Caller,
+        action: &ArmAction,
+        scope: &ArmScope,
+        attributes: &(dyn Attributes + Sync),
+    ) -> Result<ArmAccess, ArmDenied> {
+        let allowed = self.allowed(caller, action, [scope], attributes).await?;
         if allowed.first() == Some(&true) {
             return Ok(ArmAccess {
                 caller: caller.clone(),
@@ -92,7 +104,7 @@ impl Identity {
         action: &ArmAction,
         scopes: &[ArmScope],
     ) -> Result<Vec<ArmAccess>, ArmDenied> {
-        let allowed = self.allowed(caller, action, scopes).await?;
+        let allowed = self.allowed(caller, action, scopes, &NoAttributes).await?;
         let proofs = scopes
             .iter()
             .zip(allowed)
@@ -118,14 +130,16 @@ impl Identity {
         caller: &Caller,
         action: &ArmAction,
         scopes: impl IntoIterator<Item = &'s ArmScope>,
+        attributes: &(dyn Attributes + Sync),
     ) -> Result<Vec<bool>, ArmDenied> {
         if caller.is_operator() {
             return Ok(scopes.into_iter().map(|_| true).collect());
         }
         let loaded = self.loaded(caller).await?;
+        let rights = &loaded.rights;
         Ok(scopes
             .into_iter()
-            .map(|scope| loaded.rights.allows(Plane::Control, action, scope))
+            .map(|scope| rights.allows(Plane::Control, action, scope, attributes))
             .collect())
     }
 

@@ -4,6 +4,7 @@ use lazuli_db::Row;
 use lazuli_db::{Result, Tx, params};
 use lazuli_wire::Guid;
 use lazuli_wire::arm_scope::ArmScope;
+use lazuli_wire::rbac::{Condition, ConditionError};
 
 use super::{MAX_ROWS, below, definition, guid, scope};
 use crate::rbac::policy;
@@ -52,7 +53,7 @@ pub enum AssignmentError {
     NotAssignable,
     /// The condition cannot be read.
     #[error("the condition is not valid: {0}")]
-    Condition(String),
+    Condition(#[from] ConditionError),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] lazuli_db::Error),
@@ -166,7 +167,7 @@ pub fn put_assignment(
         return Err(AssignmentError::NotAssignable);
     }
     if let Some(condition) = &new.condition {
-        super::super::rights::check_condition(condition).map_err(AssignmentError::Condition)?;
+        Condition::parse(condition)?;
     }
     if let Some(known) = assignment(tx, new.id)? {
         let same =

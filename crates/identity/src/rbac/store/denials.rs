@@ -4,7 +4,7 @@ use lazuli_db::Row;
 use lazuli_db::{Result, Tx, params};
 use lazuli_wire::Guid;
 use lazuli_wire::arm_scope::ArmScope;
-use lazuli_wire::rbac::Permissions;
+use lazuli_wire::rbac::{Condition, ConditionError, Permissions};
 use serde::{Deserialize, Serialize};
 
 use super::{MAX_ROWS, guid, json, scope, to_json};
@@ -55,7 +55,7 @@ pub enum DenyError {
     TooMany,
     /// The condition cannot be read.
     #[error("the condition is not valid: {0}")]
-    Condition(String),
+    Condition(#[from] ConditionError),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] lazuli_db::Error),
@@ -110,7 +110,7 @@ pub fn list_denials(tx: &mut Tx<'_>, at: &ArmScope, below: bool) -> Result<Vec<D
 /// Makes a deny assignment or replaces the one with its identifier.
 pub fn put_deny(tx: &mut Tx<'_>, new: &DenyAssignment) -> std::result::Result<(), DenyError> {
     if let Some(condition) = &new.condition {
-        super::super::rights::check_condition(condition).map_err(DenyError::Condition)?;
+        Condition::parse(condition)?;
     }
     let there = tx.query_one("SELECT count(*) FROM deny_assignments", params![], |row| {
         row.get_i64(0)
