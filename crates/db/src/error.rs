@@ -58,6 +58,17 @@ pub enum Error {
         /// The newest version this program knows.
         known: i64,
     },
+    /// The schema is older than this program's, and was not to be changed.
+    #[error(
+        "the database has schema version {found}, this program works with version {known}: start a server of this version first, \
+         or run the program that the servers run"
+    )]
+    SchemaTooOld {
+        /// The version in the database.
+        found: i64,
+        /// The version this program works with.
+        known: i64,
+    },
     /// A migration was applied with another text than this program has.
     #[error(
         "schema migration {version} in the database differs from this program's: they do not belong together"

@@ -58,6 +58,9 @@ pub struct PostgresOptions {
     pub connections: usize,
     /// How many transactions may wait; more get [`Error::Busy`](crate::Error::Busy).
     pub queue: usize,
+    /// Whether an older schema is brought up to date, which ends the work of all nodes with an older program; otherwise
+    /// [`Error::SchemaTooOld`](crate::Error::SchemaTooOld). A database without a schema gets one in any case.
+    pub upgrade: bool,
     /// Failures on demand, for tests.
     pub faults: Faults,
 }
@@ -69,6 +72,7 @@ impl PostgresOptions {
             url: url.into(),
             connections: 16,
             queue: 10_000,
+            upgrade: true,
             faults: Faults::default(),
         }
     }

@@ -31,6 +31,19 @@ pub(crate) fn unix_seconds(clock: &dyn Clock) -> u64 {
 
 /// Opens the database, and brings its schema up to date.
 pub(crate) fn open_database(settings: &Settings, folder: &DataFolder) -> anyhow::Result<Db> {
+    open_database_and(settings, folder, true)
+}
+
+/// Opens the database for a command beside servers, whose schema is not to change under them.
+pub(crate) fn open_database_beside(settings: &Settings, folder: &DataFolder) -> anyhow::Result<Db> {
+    open_database_and(settings, folder, false)
+}
+
+fn open_database_and(
+    settings: &Settings,
+    folder: &DataFolder,
+    upgrade: bool,
+) -> anyhow::Result<Db> {
     let connections = settings.database.connections as usize;
     match &settings.database.url {
         DatabaseUrl::Embedded => {
@@ -44,6 +57,7 @@ pub(crate) fn open_database(settings: &Settings, folder: &DataFolder) -> anyhow:
         }
         DatabaseUrl::Postgres(url) => {
             let mut options = PostgresOptions::new(url.as_str());
+            options.upgrade = upgrade;
             if connections > 0 {
                 options.connections = connections;
             }

@@ -43,9 +43,9 @@ pub(crate) fn open(
 ) -> Result<()> {
     let connector = Connector::new(&options.url)?;
     let first = {
-        let connector = connector.clone();
+        let (connector, upgrade) = (connector.clone(), options.upgrade);
         // The driver has a runtime inside, which cannot run within another; so it gets threads of its own from the start.
-        let thread = spawn("db-open", move || prepare(&connector))?;
+        let thread = spawn("db-open", move || prepare(&connector, upgrade))?;
         thread.join().map_err(|_| Error::Panicked)??
     };
     let mut first = Some(first);
@@ -82,11 +82,11 @@ pub(crate) fn readers(connections: usize) -> usize {
 }
 
 /// The first connection: looks whether the database will do, and migrates it.
-fn prepare(connector: &Connector) -> Result<Driver> {
+fn prepare(connector: &Connector, upgrade: bool) -> Result<Driver> {
     let mut attempt = 1;
     loop {
         let prepared = check_server(connector)
-            .and_then(|driver| migrate(driver, migrate::MIGRATIONS))
+            .and_then(|driver| migrate(driver, migrate::MIGRATIONS, upgrade))
             .and_then(|()| connector.connect());
         match prepared {
             Err(Error::Unavailable(_)) if attempt < ATTEMPTS => {
@@ -129,23 +129,29 @@ fn check_server(connector: &Connector) -> Result<Driver> {
 
 /// Brings the schema up to date, and first ends all connections of other nodes if it is not. New ones wait until this is
 /// done ([`connect`]).
-fn migrate(mut driver: Driver, migrations: &[migrate::Migration]) -> Result<()> {
-    let is_old = |driver: &mut Driver| -> Result<bool> {
-        let newest = migrations.last().map_or(0, |last| last.version);
+fn migrate(mut driver: Driver, migrations: &[migrate::Migration], upgrade: bool) -> Result<()> {
+    let known = migrations.last().map_or(0, |last| last.version);
+    // The version of a schema that is too old.
+    let old = |driver: &mut Driver| -> Result<Option<i64>> {
         let made: bool = one(
             driver,
             "SELECT to_regclass('schema_migrations') IS NOT NULL",
         )?;
-        Ok(made
-            && one::<Option<i64>>(driver, "SELECT MAX(version) FROM schema_migrations")?
-                < Some(newest))
+        if !made {
+            return Ok(None);
+        }
+        let found: Option<i64> = one(driver, "SELECT MAX(version) FROM schema_migrations")?;
+        Ok(Some(found.unwrap_or(0)).filter(|found| *found < known))
     };
-    if is_old(&mut driver)? {
+    if let Some(found) = old(&mut driver)? {
+        if !upgrade {
+            return Err(Error::SchemaTooOld { found, known });
+        }
         // Held until this connection ends, so in front of the transaction, whose snapshot must see how it was left.
         driver
             .batch(&MIGRATION_LOCK.replace("_xact", ""))
             .map_err(|e| error(&e))?;
-        if is_old(&mut driver)? {
+        if old(&mut driver)?.is_some() {
             end_others(&mut driver)?;
         }
     }

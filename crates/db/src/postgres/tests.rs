@@ -64,7 +64,8 @@ fn a_program_that_runs_stops_when_a_newer_one_migrates() {
         let connector = Connector::new(&database.url()).unwrap();
         // Two of the newer version at once.
         let connections = [connector.dial().unwrap(), connector.dial().unwrap()];
-        let migrating = connections.map(|connection| scope.spawn(|| migrate(connection, &newer())));
+        let migrating =
+            connections.map(|connection| scope.spawn(|| migrate(connection, &newer(), true)));
         let outcomes = migrating.map(|thread| thread.join().unwrap());
         assert!(outcomes.iter().any(Result::is_ok), "{outcomes:?}");
         std::thread::sleep(Duration::from_millis(50));
@@ -89,4 +90,24 @@ fn a_program_that_runs_stops_when_a_newer_one_migrates() {
         matches!(refused, Err(Error::SchemaTooNew { .. })),
         "{refused:?}"
     );
+}
+
+#[test]
+fn a_command_does_not_migrate_under_those_that_run() {
+    let Some(database) = Database::create() else {
+        return;
+    };
+    let connector = Connector::new(&database.url()).unwrap();
+    let dial = || connector.dial().unwrap();
+    // Without a schema there is nobody to disturb.
+    migrate(dial(), migrate::MIGRATIONS, false).unwrap();
+    let running = Db::open_postgres(options(&database)).unwrap();
+    let known = migrate::newest();
+    let refused = migrate(dial(), &newer(), false);
+    assert!(
+        matches!(refused, Err(Error::SchemaTooOld { found, known: wanted }) if found == known && wanted == known + 1),
+        "{refused:?}"
+    );
+    let sql = "INSERT INTO settings (name, value) VALUES ('a', 'b')";
+    running.write_blocking(|tx| tx.execute(sql, &[])).unwrap();
 }

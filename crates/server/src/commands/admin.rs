@@ -78,7 +78,7 @@ pub(crate) async fn reset_password(matches: &ArgMatches, given: &Given) -> anyho
     let which = AdminPassword::parse(name).context("there is no such password")?;
     let folder = DataFolder::existing(&settings.general.data_dir)?;
     let server = folder.check_running_server()?;
-    let db = wire_up::open_database(&settings, &folder)?;
+    let db = wire_up::open_database_beside(&settings, &folder)?;
     let clock = wire_up::clock_of(&db).await?;
     super::migrate::refuse_if_moving(&db).await?;
     let key = master_key::for_command(&settings, &folder)?;
@@ -132,7 +132,7 @@ pub(crate) async fn rotate_keys(matches: &ArgMatches, given: &Given) -> anyhow::
     let settings = Configuration::load(given)?.settings;
     let folder = DataFolder::existing(&settings.general.data_dir)?;
     let server = folder.check_running_server()?;
-    let db = wire_up::open_database(&settings, &folder)?;
+    let db = wire_up::open_database_beside(&settings, &folder)?;
     let clock = wire_up::clock_of(&db).await?;
     super::migrate::refuse_if_moving(&db).await?;
     let key = master_key::for_command(&settings, &folder)?;

@@ -89,7 +89,7 @@ pub(crate) async fn run(matches: &ArgMatches, given: &Given) -> anyhow::Result<(
     }
     std::fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
     let started = Instant::now();
-    let source = wire_up::open_database(&settings, &folder)?;
+    let source = wire_up::open_database_beside(&settings, &folder)?;
     let from = storage::open(&settings, folder.path()).await?;
     let store = disk(to)?;
     let earlier = earlier(to)?;

@@ -65,7 +65,7 @@ pub(crate) async fn run(matches: &ArgMatches, given: &Given) -> anyhow::Result<(
         folder.check_running_server()?;
     }
     let key = master_key::for_command(&settings, &folder)?;
-    let db = wire_up::open_database(&settings, &folder)?;
+    let db = wire_up::open_database_beside(&settings, &folder)?;
     let clock = wire_up::clock_of(&db).await?;
     let registry = wire_up::open_registry(&settings, folder.path(), &db, &clock, &key).await?;
     let mut on_finding = |finding: &Finding, outcome: Outcome| {

@@ -28,7 +28,7 @@ impl Opened {
         let folder = DataFolder::existing(&settings.general.data_dir)?;
         folder.check_running_server()?;
         let key = master_key::for_command(&settings, &folder)?;
-        let db = wire_up::open_database(&settings, &folder)?;
+        let db = wire_up::open_database_beside(&settings, &folder)?;
         let clock = wire_up::clock_of(&db).await?;
         let registry = wire_up::open_registry(&settings, folder.path(), &db, &clock, &key).await?;
         Ok(Self {

@@ -294,7 +294,7 @@ async fn abort(given: &Given) -> anyhow::Result<()> {
     let settings = Configuration::load(given)?.settings;
     let folder = DataFolder::existing(&settings.general.data_dir)?;
     folder.check_running_server()?;
-    let db = wire_up::open_database(&settings, &folder)?;
+    let db = wire_up::open_database_beside(&settings, &folder)?;
     let text = match closed::open(&db, None).await? {
         None => "Writes were not paused here.".to_owned(),
         Some(closed) if closed.until.is_some() => {

@@ -53,7 +53,7 @@ impl Places {
         refuse_the_same(&old, &new)?;
         let key = master_key::for_command(&old, &old_folder)?;
         let (name, blobs) = names(&new);
-        let source = wire_up::open_database(&old, &old_folder)?;
+        let source = wire_up::open_database_beside(&old, &old_folder)?;
         let clock = wire_up::clock_of(&source).await?;
         let installation = arrival::installation(&source)
             .await?
