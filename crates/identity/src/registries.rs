@@ -153,6 +153,11 @@ fn next_number(tx: &mut Tx<'_>) -> Result<RegistryId, Error> {
     Ok(RegistryId::new(number))
 }
 
+/// A GUID that nothing else has: for subscriptions, roles, tokens.
+pub fn random_guid() -> Result<lazuli_wire::Guid, Error> {
+    Ok(crate::random::guid()?)
+}
+
 /// The number of a registry of this name (lower case).
 pub fn registry_id(tx: &mut Tx<'_>, name: &str) -> lazuli_db::Result<Option<RegistryId>> {
     tx.query_one(
