@@ -20,6 +20,7 @@ use lazuli_identity::{Pull, RepositoryAccess};
 use lazuli_wire::oci::{Digest, RepositoryName};
 use quick_cache::sync::Cache as Store;
 
+use crate::attributes::locks;
 use crate::cache::Cache;
 use crate::nodes::RECORD_AGE;
 use crate::{Error, Registry, Result, repositories};
@@ -248,6 +249,7 @@ impl Registry {
             .read(move |tx| {
                 let repository =
                     repositories::sql::find(tx, registry, &tx_name)?.ok_or(Error::NameUnknown)?;
+                locks::check_pull(tx, &repository)?;
                 let row = sql::find(tx, registry, repository.holder, &tx_digest.to_bytes())?
                     .ok_or(Error::BlobUnknown)?;
                 row.into_blob(tx_digest, now)

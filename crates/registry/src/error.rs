@@ -2,6 +2,8 @@
 
 use lazuli_wire::oci::{Digest, ManifestError};
 
+use crate::attributes::Locked;
+
 /// Why a call on the registry did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -47,6 +49,9 @@ pub enum Error {
     /// A condition of the caller does not hold.
     #[error("the tag is not what the condition of the request says")]
     PreconditionFailed,
+    /// A lock forbids it. Whoever may change attributes can open the lock.
+    #[error("{0}")]
+    Locked(Box<Locked>),
     /// The client's body ended early or stalled.
     #[error("the request body did not arrive whole")]
     BodyIncomplete,

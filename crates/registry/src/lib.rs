@@ -3,8 +3,10 @@
 //! Each noun has its rules in `noun.rs` and its SQL in `noun/sql.rs`. Calls on a repository take a
 //! [`RepositoryAccess`](lazuli_identity::RepositoryAccess), which only the identity crate can make. Nothing here knows HTTP.
 
+pub mod attributes;
 pub mod blobs;
 pub mod cache;
+pub mod details;
 mod error;
 pub mod fsck;
 pub mod gc;

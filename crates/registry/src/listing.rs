@@ -2,23 +2,32 @@
 
 use std::sync::OnceLock;
 
-/// One page of names in byte order.
+use lazuli_wire::oci::OrderBy;
+
+/// One page of names.
 #[derive(Debug, Default)]
 pub struct Page {
     /// The names.
     pub names: Vec<Box<str>>,
     /// Whether names follow the last one.
     pub more: bool,
+    /// When the last one was updated, if the page is by time.
+    pub at: Option<i64>,
     rendered: OnceLock<bytes::Bytes>,
 }
 
 /// What page is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PageRequest<'a> {
     /// Names after this one; it need not exist.
     pub last: Option<&'a str>,
     /// Most names on the page.
     pub limit: u32,
+    /// The order.
+    pub order_by: OrderBy,
+    /// Of a listing by time, when `last` was updated as its page was made, in microseconds since the Unix epoch. `None`: not
+    /// known; then it is looked up, and may have changed.
+    pub at: Option<i64>,
 }
 
 impl Page {
@@ -28,7 +37,20 @@ impl Page {
         Self {
             names,
             more,
+            at: None,
             rendered: OnceLock::new(),
+        }
+    }
+
+    /// A page by time, of names with their times.
+    pub(crate) fn by_time(mut names: Vec<(Box<str>, i64)>, limit: u32) -> Self {
+        let more = names.len() > limit as usize;
+        names.truncate(limit as usize);
+        let at = names.last().map(|(_, at)| *at);
+        Self {
+            more,
+            at,
+            ..Self::new(names.into_iter().map(|(name, _)| name).collect(), limit)
         }
     }
 

@@ -1,6 +1,7 @@
 //! Manifests: kept byte for byte, alive while a dot of the operation log keeps them.
 
 mod delete;
+mod platform;
 mod put;
 pub(crate) mod sql;
 
@@ -11,11 +12,12 @@ use bytes::Bytes;
 use lazuli_identity::{Delete, Pull, Push, RepositoryAccess};
 use lazuli_wire::oci::{Digest, ManifestKind, ManifestWarning, Reference, Tag};
 
+use crate::attributes::locks;
 use crate::cache::{Cache, Change};
 use crate::transfer::closed;
 use crate::{Error, Registry, Result, repositories, tags};
 
-pub(crate) use delete::drain;
+pub(crate) use delete::{drain, forget_attributes};
 use put::Prepared;
 pub(crate) use put::{insert, needed};
 
@@ -135,26 +137,25 @@ impl Registry {
         }
         let ticket = self.inner.cache.ticket(registry, Some(name));
         let (tx_name, tx_reference) = (name.clone(), reference.clone());
-        let found = self
-            .inner
-            .db
-            .read(move |tx| {
-                let repository =
-                    repositories::sql::find(tx, registry, &tx_name)?.ok_or(Error::NameUnknown)?;
-                let repository = repository.id;
-                let digest = match &tx_reference {
-                    Reference::Digest(digest) => digest.to_bytes(),
-                    Reference::Tag(tag) => {
-                        tags::sql::find(tx, repository, tag)?.ok_or(Error::ManifestUnknown)?
-                    }
-                };
-                let (media_type, body) =
-                    sql::find(tx, repository, &digest)?.ok_or(Error::ManifestUnknown)?;
-                let digest = Digest::from_bytes(&digest)
-                    .ok_or(Error::Internal("a stored digest cannot be read"))?;
-                Ok::<_, Error>(StoredManifest::new(digest, &media_type, body))
-            })
-            .await?;
+        let found =
+            self.inner
+                .db
+                .read(move |tx| {
+                    let repository = repositories::sql::find(tx, registry, &tx_name)?
+                        .ok_or(Error::NameUnknown)?;
+                    let digest = match &tx_reference {
+                        Reference::Digest(digest) => digest.to_bytes(),
+                        Reference::Tag(tag) => tags::sql::find(tx, repository.id, tag)?
+                            .ok_or(Error::ManifestUnknown)?,
+                    };
+                    let (media_type, body) =
+                        sql::find(tx, repository.id, &digest)?.ok_or(Error::ManifestUnknown)?;
+                    let digest = Digest::from_bytes(&digest)
+                        .ok_or(Error::Internal("a stored digest cannot be read"))?;
+                    locks::check_pull_of(tx, &repository, &digest, tx_reference.tag())?;
+                    Ok::<_, Error>(StoredManifest::new(digest, &media_type, body))
+                })
+                .await?;
         let found = Arc::new(found);
         self.inner
             .cache
@@ -187,6 +188,7 @@ impl Registry {
             .log
             .context(&Arc::from(access.principal().key()), request_id);
         let this = self.clone();
+        let platform = self.platform_of(registry, &name, &prepared).await;
         self.to_the_end(async move {
             let mut changes: Vec<_> = prepared
                 .tags
@@ -209,10 +211,18 @@ impl Registry {
                 .write(move |tx| {
                     let new_id = || inner.log.unique_number();
                     let row = repositories::sql::ensure(tx, registry, &name, now, new_id)?;
-                    prepared.store(tx, &row, now)?;
-                    prepared.log(tx, &context, registry, name.as_str(), &row, now)?;
+                    locks::check_push(tx, &row, &prepared.digest, &prepared.tags)?;
+                    prepared.store(tx, &row, &platform, now)?;
+                    prepared.log(
+                        tx,
+                        &context,
+                        registry,
+                        (&row, name.as_str()),
+                        &platform,
+                        now,
+                    )?;
                     if !row.is_listed {
-                        repositories::sql::set_listed(tx, row.id, true)?;
+                        repositories::sql::list(tx, row.id, now)?;
                     }
                     Ok::<_, Error>(row.is_listed)
                 })
@@ -253,6 +263,7 @@ impl Registry {
                     let row =
                         repositories::sql::find(tx, registry, &name)?.ok_or(Error::NameUnknown)?;
                     let repository = row.id;
+                    locks::check_deletion_in(tx, &row)?;
                     let mut removed = Removed::default();
                     let mut queue = VecDeque::from([digest]);
                     while let Some(digest) = queue.pop_front() {
@@ -275,7 +286,7 @@ impl Registry {
                         return Err(Error::ManifestUnknown);
                     }
                     if !sql::any(tx, repository)? {
-                        repositories::sql::set_listed(tx, repository, false)?;
+                        repositories::sql::unlist(tx, repository)?;
                     }
                     Ok::<_, Error>(removed)
                 })

@@ -325,7 +325,7 @@ impl Met {
             }
             Operation::Untag { tag: gone } => here().open(&[tag(gone)]),
             Operation::DeleteBlob { digest } => here().open(&[Change::Blob(*digest)]),
-            Operation::DeleteRepository { .. } => {
+            Operation::DeleteRepository { .. } | Operation::SetAttributes { .. } => {
                 here().open_forgetting_all();
                 catalog().open(&[]);
             }

@@ -18,8 +18,10 @@ use std::time::Duration;
 use lazuli_db::clock::Clock;
 use lazuli_db::hlc::Hlc;
 use lazuli_db::{Db, Error, Tx};
-use lazuli_wire::oci::{Digest, Tag};
+use lazuli_wire::oci::{Digest, ImagePlatform, Tag};
 use tokio::sync::Notify;
+
+use crate::attributes::{Attributes, Subject};
 
 pub use control::append_control;
 pub use payload::PayloadError;
@@ -94,6 +96,8 @@ pub enum Operation {
         blobs: Vec<Digest>,
         /// The tag it was pushed to, if any.
         tag: Option<Tag>,
+        /// What it runs on, if it is an image that was not there before and its configuration says so.
+        platform: ImagePlatform,
         /// The dot of this origin that the new one replaces.
         superseded: Option<OperationId>,
     },
@@ -122,6 +126,13 @@ pub enum Operation {
         /// The dots of other origins that the delete saw.
         observed: Vec<OperationId>,
     },
+    /// Attributes of the repository, or of something in it, were changed. All of them are said; the last writer wins.
+    SetAttributes {
+        /// What they belong to.
+        subject: Subject,
+        /// What holds from now on.
+        attributes: Attributes,
+    },
     /// A setting was changed. Last writer wins, setting by setting.
     Setting {
         /// The setting's name.
@@ -149,6 +160,7 @@ impl Operation {
             Self::Untag { .. } => "untag",
             Self::DeleteBlob { .. } => "delete-blob",
             Self::DeleteRepository { .. } => "delete-repository",
+            Self::SetAttributes { .. } => "set-attributes",
             Self::Setting { .. } => "setting",
             Self::Control { .. } => "control",
         }
@@ -161,6 +173,7 @@ impl Operation {
             Self::DeleteManifest { observed, .. } | Self::DeleteRepository { observed } => observed,
             Self::Untag { .. }
             | Self::DeleteBlob { .. }
+            | Self::SetAttributes { .. }
             | Self::Setting { .. }
             | Self::Control { .. } => &[],
         }

@@ -7,6 +7,7 @@ mod sql;
 use lazuli_identity::{Pull, RepositoryAccess};
 use lazuli_wire::oci::Digest;
 
+use crate::attributes::locks;
 use crate::{Error, Registry, Result, repositories};
 
 /// A manifest that refers to the asked one.
@@ -34,7 +35,7 @@ pub struct Referrers {
 }
 
 impl Registry {
-    /// The manifests of a repository that refer to `subject`, after the digest `last`, at most `limit`. An unknown repository or
+    /// The manifests of a repository that are to be listed and refer to `subject`, after the digest `last`, at most `limit`. An unknown repository or
     /// subject has none: a referrer may be there before its subject.
     pub async fn referrers(
         &self,
@@ -56,6 +57,7 @@ impl Registry {
                 let Some(repository) = repositories::sql::find(tx, registry, &name)? else {
                     return Ok(Vec::new());
                 };
+                locks::check_pull(tx, &repository)?;
                 let last = last.map(|digest| digest.to_bytes()).unwrap_or_default();
                 Ok::<_, Error>(sql::page(
                     tx,

@@ -6,8 +6,11 @@ use std::sync::Arc;
 
 use lazuli_db::Tx;
 use lazuli_identity::{CatalogAccess, Delete, RepositoryAccess};
+use lazuli_wire::oci::OrderBy;
 
+use crate::attributes::locks;
 use crate::cache::{Cache, PageKey};
+use crate::details::Start;
 use crate::listing::{Page, PageRequest};
 use crate::manifests::Removed;
 use crate::transfer::closed;
@@ -17,13 +20,22 @@ use crate::{Error, Registry, Result, manifests, operations, tags};
 pub(crate) const LISTED: u32 = 1000;
 
 impl Registry {
-    /// A page of the registry's repositories that hold a manifest, in byte order of their names.
+    /// A page of the registry's repositories that hold a manifest and are to be listed.
     pub async fn catalog(
         &self,
         access: &CatalogAccess,
         request: PageRequest<'_>,
     ) -> Result<Arc<Page>> {
         let registry = access.registry().get();
+        if request.order_by != OrderBy::Name {
+            let start = Start::new(request);
+            let read = move |tx: &mut Tx<'_>| {
+                let names = sql::page_by_time(tx, registry, &start)?;
+                Ok::<_, Error>(Page::by_time(names, start.limit))
+            };
+            // Not kept: pushes change it without saying so to the catalog.
+            return Ok(Arc::new(self.inner.db.read(read).await?));
+        }
         let key = PageKey {
             last: request.last.map(Into::into),
             limit: request.limit,
@@ -72,12 +84,15 @@ impl Registry {
                 .db
                 .write(move |tx| {
                     closed::check(tx, now)?;
-                    let old = sql::find(tx, registry, &name)?.ok_or(Error::NameUnknown)?;
+                    let old = sql::find(tx, registry, &name)?
+                        .filter(|row| row.is_listed)
+                        .ok_or(Error::NameUnknown)?;
+                    let said = locks::check_delete_repository(tx, &old)?;
                     let removed = Removed {
                         manifests: manifests::sql::some(tx, old.id, LISTED)?,
                         tags: tags::sql::some(tx, old.id, LISTED)?,
                     };
-                    let after = newest_clock(tx, old.id)?.max(Some(old.floor));
+                    let after = newest_clock(tx, old.id)?.max(said).max(Some(old.floor));
                     let operation = operations::Operation::DeleteRepository {
                         observed: Vec::new(),
                     };

@@ -4,10 +4,13 @@ pub(crate) mod sql;
 
 use std::sync::Arc;
 
+use lazuli_db::Tx;
 use lazuli_identity::{Delete, MetadataRead, Permission, Pull, RepositoryAccess};
-use lazuli_wire::oci::{Reference, Tag};
+use lazuli_wire::oci::{OrderBy, Reference, Tag};
 
+use crate::attributes::{self, Subject, locks};
 use crate::cache::{Cache, Change, PageKey};
+use crate::details::{self, Start};
 use crate::listing::{Page, PageRequest};
 use crate::transfer::closed;
 use crate::{Error, Registry, Result, operations, repositories};
@@ -19,7 +22,7 @@ impl Lists for Pull {}
 impl Lists for MetadataRead {}
 
 impl Registry {
-    /// A page of a repository's tags, in byte order.
+    /// A page of a repository's tags, those that are to be listed.
     pub async fn tags(
         &self,
         access: &RepositoryAccess<impl Lists>,
@@ -27,6 +30,17 @@ impl Registry {
     ) -> Result<Arc<Page>> {
         let registry = access.registry().get();
         let name = access.repository();
+        if request.order_by != OrderBy::Name {
+            let (name, start) = (name.clone(), Start::new(request));
+            let read = move |tx: &mut Tx<'_>| {
+                let row = repositories::sql::find(tx, registry, &name)?;
+                let row = row.ok_or(Error::NameUnknown)?;
+                let tags = details::sql::tags(tx, row.id, &start, None)?;
+                let names = tags.into_iter().map(|tag| (tag.name, tag.updated_at));
+                Ok::<_, Error>(Page::by_time(names.collect(), start.limit))
+            };
+            return Ok(Arc::new(self.inner.db.read(read).await?));
+        }
         let key = PageKey {
             last: request.last.map(Into::into),
             limit: request.limit,
@@ -43,12 +57,12 @@ impl Registry {
             .read(move |tx| {
                 let repository =
                     repositories::sql::find(tx, registry, &tx_name)?.ok_or(Error::NameUnknown)?;
-                Ok::<_, Error>(sql::page(
-                    tx,
-                    repository.id,
-                    asked.last.as_deref(),
-                    asked.limit,
-                )?)
+                let page = match repository.is_restricted {
+                    false => sql::page,
+                    true => sql::page_of_listed,
+                };
+                let (last, limit) = (asked.last.as_deref(), asked.limit);
+                Ok::<_, Error>(page(tx, repository.id, last, limit)?)
             })
             .await?;
         let page = Arc::new(Page::new(names, request.limit));
@@ -83,13 +97,20 @@ impl Registry {
                     let row = repositories::sql::find(tx, registry, &tx_name)?
                         .ok_or(Error::NameUnknown)?;
                     let repository = row.id;
+                    locks::check_deletion_in(tx, &row)?;
+                    let said = locks::check_untag(tx, &row, &tx_tag)?;
                     if sql::remove(tx, repository, &tx_tag)? == 0 {
                         return Err(Error::TagUnknown);
+                    }
+                    if said.is_some() {
+                        let subject = Subject::Tag(tx_tag.clone());
+                        attributes::sql::remove(tx, repository, &subject)?;
                     }
                     let operation = operations::Operation::Untag {
                         tag: tx_tag.clone(),
                     };
-                    let after = sql::newest_hlc(tx, repository, &tx_tag)?.max(Some(row.floor));
+                    let after = sql::newest_hlc(tx, repository, &tx_tag)?;
+                    let after = after.max(said).max(Some(row.floor));
                     let appended = operations::append(
                         tx,
                         &context,

@@ -9,7 +9,7 @@ use super::Task;
 use crate::errors::Refusal;
 
 /// What a caller should ask a token for.
-pub(super) fn scope(permission: Permission, name: Option<&RepositoryName>) -> Option<Scope> {
+pub(crate) fn scope(permission: Permission, name: Option<&RepositoryName>) -> Option<Scope> {
     match (permission, name) {
         (Permission::Authenticated, _) => None,
         (Permission::Catalog, _) => Some(Scope::Registry {
@@ -29,7 +29,7 @@ pub(super) fn scope(permission: Permission, name: Option<&RepositoryName>) -> Op
 
 impl Task<'_> {
     /// The permission `P` on a repository. `P` is the one the route asks for.
-    pub(super) fn access<P: AccessPermission>(
+    pub(crate) fn access<P: AccessPermission>(
         &self,
         name: &RepositoryName,
     ) -> Result<RepositoryAccess<P>, Refusal> {
@@ -40,7 +40,7 @@ impl Task<'_> {
     }
 
     /// The right to list the registry's repositories.
-    pub(super) fn catalog(&self) -> Result<CatalogAccess, Refusal> {
+    pub(crate) fn catalog(&self) -> Result<CatalogAccess, Refusal> {
         self.api
             .identity
             .authorize_catalog(self.principal, self.site.registry)
@@ -48,7 +48,7 @@ impl Task<'_> {
     }
 
     /// Whether the caller is known at all.
-    pub(super) fn base(&self) -> Result<(), Refusal> {
+    pub(crate) fn base(&self) -> Result<(), Refusal> {
         self.api
             .identity
             .authorize_base(self.principal, self.site.registry)

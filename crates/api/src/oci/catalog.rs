@@ -1,10 +1,12 @@
 //! `/v2/_catalog`, and the paging it shares with the list of tags.
 
+use std::fmt::Display;
+
 use http::StatusCode;
 use http::header::LINK;
 use lazuli_identity::CatalogAccess;
 use lazuli_registry::listing::{Page, PageRequest};
-use lazuli_wire::oci::{ErrorCode, PageError, PageQuery, Route, next_page_link};
+use lazuli_wire::oci::{ErrorCode, OrderBy, PageError, PageQuery, Route, next_page_link};
 use serde::Serialize;
 
 use super::{Answer, Task, json, value};
@@ -21,11 +23,7 @@ struct Catalog<'a> {
 
 pub(super) async fn list(task: &mut Task<'_>, access: &CatalogAccess) -> Answer {
     let asked = task.page()?;
-    let request = PageRequest {
-        last: asked.query.last.as_deref(),
-        limit: asked.limit,
-    };
-    let page = task.api.registry.catalog(access, request).await;
+    let page = task.api.registry.catalog(access, asked.request()).await;
     let page = page.map_err(|error| task.refusal(&error))?;
     let body = page.rendered(|page| {
         let list = Catalog {
@@ -42,14 +40,19 @@ pub(super) async fn list(task: &mut Task<'_>, access: &CatalogAccess) -> Answer 
 }
 
 /// A page as it was asked for, and as it is given.
-pub(super) struct Asked {
-    pub(super) query: PageQuery,
-    pub(super) limit: u32,
+pub(crate) struct Asked {
+    pub(crate) query: PageQuery,
+    pub(crate) limit: u32,
 }
 
 impl Task<'_> {
     /// The paging parameters of the request.
     pub(super) fn page(&self) -> Result<Asked, Refusal> {
+        self.page_of(PAGE)
+    }
+
+    /// As [`Self::page`], with another size where the client asks for none.
+    pub(crate) fn page_of(&self, default: usize) -> Result<Asked, Refusal> {
         let query = PageQuery::parse(&self.query()?).map_err(|error| {
             let code = match error {
                 PageError::NumberInvalid => ErrorCode::PaginationNumberInvalid,
@@ -60,21 +63,36 @@ impl Task<'_> {
             };
             Refusal::with(StatusCode::BAD_REQUEST, code, error, None)
         })?;
-        let limit = query.size(PAGE, PAGE) as u32;
+        let limit = query.size(default, PAGE) as u32;
         Ok(Asked { query, limit })
     }
 }
 
 impl Asked {
     /// The link to the next page, if there is one. Nobody who asks for no names wants a next page.
-    pub(super) fn link_after(&self, page: &Page, place: impl FnOnce() -> Route) -> Option<String> {
+    pub(crate) fn link_after<R: Display>(
+        &self,
+        page: &Page,
+        place: impl FnOnce() -> R,
+    ) -> Option<String> {
         let last = page.names.last().filter(|_| page.more)?;
-        Some(next_page_link(
-            place(),
-            last,
-            self.limit as usize,
-            self.query.order_by,
-            None,
-        ))
+        Some(self.link(place(), last, page.at))
+    }
+
+    /// The link to the page after `last`, which was updated at that time if the order is by time.
+    pub(crate) fn link(&self, place: impl Display, last: &str, at: Option<i64>) -> String {
+        let by_time = self.query.order_by != OrderBy::Name;
+        let at = at.filter(|_| by_time);
+        next_page_link(place, last, self.limit as usize, self.query.order_by, at)
+    }
+
+    /// What the registry is asked for.
+    pub(crate) fn request(&self) -> PageRequest<'_> {
+        PageRequest {
+            last: self.query.last.as_deref(),
+            limit: self.limit,
+            order_by: self.query.order_by,
+            at: self.query.at,
+        }
     }
 }

@@ -4,6 +4,7 @@ use http::header::{ALLOW, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
 use lazuli_registry::Error;
+use lazuli_registry::attributes::Locked;
 use lazuli_wire::oci::{ErrorCode, ManifestError, RouteError};
 use serde_json::json;
 
@@ -36,11 +37,24 @@ pub(super) fn route_refusal(error: RouteError, request: &Parts) -> Refusal {
 }
 
 /// 405 for a delete where nothing may be deleted. `allow`: the other methods of the endpoint.
-pub(super) fn deletion_is_off(allow: &'static str) -> Refusal {
+pub(crate) fn deletion_is_off(allow: &'static str) -> Refusal {
     let message = "deletion is switched off here; the operator can allow it with delete.enabled";
     let status = StatusCode::METHOD_NOT_ALLOWED;
     Refusal::with(status, ErrorCode::Unsupported, message, None)
         .header(ALLOW, HeaderValue::from_static(allow))
+}
+
+/// 405 for what a lock forbids, in Azure's words and then in ours. Azure's tools print the message, and do not try again.
+fn locked_refusal(locked: &Locked) -> Refusal {
+    let (status, code) = (
+        StatusCode::METHOD_NOT_ALLOWED,
+        ErrorCode::DisallowedOperation,
+    );
+    let message = format!(
+        "{}: {locked}. See its attributes with az acr repository show; who may change them can unlock it with az acr repository update",
+        code.message()
+    );
+    Refusal::with(status, code, message, None).header(ALLOW, HeaderValue::from_static("GET, HEAD"))
 }
 
 /// Whether it is the reference of a manifest that makes a path hostile, and not the name before it.
@@ -64,7 +78,7 @@ pub(crate) fn body_refusal(error: BodyError) -> Refusal {
 
 impl Task<'_> {
     /// The answer to an outcome of the registry.
-    pub(super) fn refusal(&self, error: &Error) -> Refusal {
+    pub(crate) fn refusal(&self, error: &Error) -> Refusal {
         const BAD: StatusCode = StatusCode::BAD_REQUEST;
         const GONE: StatusCode = StatusCode::NOT_FOUND;
         let (status, code) = match error {
@@ -91,6 +105,7 @@ impl Task<'_> {
             Error::PreconditionFailed => {
                 (StatusCode::PRECONDITION_FAILED, ErrorCode::ManifestInvalid)
             }
+            Error::Locked(locked) => return locked_refusal(locked),
             Error::BodyIncomplete if self.request.body.has_stalled() => {
                 (StatusCode::REQUEST_TIMEOUT, ErrorCode::BlobUploadInvalid)
             }

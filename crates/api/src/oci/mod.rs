@@ -32,7 +32,9 @@ use crate::quotas::Kind;
 use crate::resolver::Site;
 use crate::service::{Client, Received, Step};
 
-pub(crate) use error::body_refusal;
+pub(crate) use authorize::scope;
+pub(crate) use catalog::Asked;
+pub(crate) use error::{body_refusal, deletion_is_off};
 
 /// A request whose answer takes waiting, as far as it was understood.
 pub(crate) struct Call {
@@ -46,15 +48,15 @@ pub(crate) struct Call {
 
 /// What a handler works with: the request, who sends it, and where to.
 pub(crate) struct Task<'a> {
-    api: &'a Api,
-    request: &'a mut Received,
-    site: &'a Site,
-    principal: &'a Principal,
-    permission: Permission,
-    remote: IpAddr,
+    pub(crate) api: &'a Api,
+    pub(crate) request: &'a mut Received,
+    pub(crate) site: &'a Site,
+    pub(crate) principal: &'a Principal,
+    pub(crate) permission: Permission,
+    pub(crate) remote: IpAddr,
 }
 
-type Answer = Result<Response<Body>, Refusal>;
+pub(crate) type Answer = Result<Response<Body>, Refusal>;
 
 /// Parses a request and answers it from memory if that is possible.
 pub(crate) fn begin(
@@ -249,12 +251,12 @@ fn endpoint(endpoint: OciEndpoint) -> Endpoint {
 
 impl Task<'_> {
     /// Where the request comes from.
-    fn origin(&self) -> Origin {
+    pub(crate) fn origin(&self) -> Origin {
         self.api.origin(&self.request.parts, self.remote)
     }
 
     /// The query of the request.
-    fn query(&self) -> Result<Query<'_>, Refusal> {
+    pub(crate) fn query(&self) -> Result<Query<'_>, Refusal> {
         let text = self.request.parts.uri.query().unwrap_or_default();
         Query::parse(text, &QueryLimits::QUERY).map_err(|error| {
             let status = match error {
@@ -272,7 +274,7 @@ impl Task<'_> {
         self.request.parts.headers.get(name)?.to_str().ok()
     }
 
-    fn request_id(&self) -> Arc<str> {
+    pub(crate) fn request_id(&self) -> Arc<str> {
         self.request.exchange.id().shared()
     }
 
@@ -284,7 +286,7 @@ impl Task<'_> {
     }
 }
 
-fn json(body: Body) -> Response<Body> {
+pub(crate) fn json(body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     response.headers_mut().insert(
         CONTENT_TYPE,
@@ -293,14 +295,14 @@ fn json(body: Body) -> Response<Body> {
     response
 }
 
-fn respond(status: StatusCode) -> Response<Body> {
+pub(crate) fn respond(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     response
 }
 
 /// A header value from text that is known to be printable: names, digests, numbers.
-fn value(text: impl Into<bytes::Bytes>) -> HeaderValue {
+pub(crate) fn value(text: impl Into<bytes::Bytes>) -> HeaderValue {
     HeaderValue::from_maybe_shared(text.into()).unwrap_or(HeaderValue::from_static(""))
 }
 

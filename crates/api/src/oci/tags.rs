@@ -2,7 +2,6 @@
 
 use http::header::LINK;
 use lazuli_identity::{MetadataRead, RepositoryAccess};
-use lazuli_registry::listing::PageRequest;
 use lazuli_wire::oci::Route;
 use serde::Serialize;
 
@@ -17,11 +16,7 @@ struct TagList<'a> {
 
 pub(super) async fn list(task: &mut Task<'_>, access: &RepositoryAccess<MetadataRead>) -> Answer {
     let asked = task.page()?;
-    let request = PageRequest {
-        last: asked.query.last.as_deref(),
-        limit: asked.limit,
-    };
-    let page = task.api.registry.tags(access, request).await;
+    let page = task.api.registry.tags(access, asked.request()).await;
     let page = page.map_err(|error| task.refusal(&error))?;
     let body = page.rendered(|page| {
         let list = TagList {

@@ -7,6 +7,7 @@ use lazuli_identity::{Delete, Pull, Push, RepositoryAccess};
 use lazuli_wire::oci::{Digest, RepositoryName};
 
 use super::{MOUNT_CANDIDATES, sql};
+use crate::attributes::locks;
 use crate::cache::Change;
 use crate::operations::{self, Operation};
 use crate::transfer::closed;
@@ -37,6 +38,7 @@ impl Registry {
                     closed::check(tx, now)?;
                     let repository =
                         repositories::sql::find(tx, registry, &name)?.ok_or(Error::NameUnknown)?;
+                    locks::check_deletion_in(tx, &repository)?;
                     unlink(tx, registry, repository.holder, &digest, now)?;
                     let operation = Operation::DeleteBlob { digest };
                     operations::append(
@@ -88,10 +90,13 @@ impl Registry {
         if target.registry() != source.registry() {
             return Ok(false);
         }
-        // A blob whose bytes are gone is not mounted: the client then pushes it, which heals it.
+        // A blob whose bytes are gone is not mounted: the client then pushes it, which heals it. One that may not be pulled from
+        // there has to be pushed, too.
         match self.open_blob(source, digest).await {
             Ok(_) => {}
-            Err(Error::NameUnknown | Error::BlobUnknown | Error::Damaged) => return Ok(false),
+            Err(Error::NameUnknown | Error::BlobUnknown | Error::Damaged | Error::Locked(_)) => {
+                return Ok(false);
+            }
             Err(error) => return Err(error),
         }
         let registry = target.registry().get();
@@ -109,12 +114,17 @@ impl Registry {
                     let Some(from) = repositories::sql::find(tx, registry, &source)? else {
                         return Ok(false);
                     };
+                    match locks::check_pull(tx, &from) {
+                        Err(Error::Locked(_)) => return Ok(false),
+                        checked => checked?,
+                    }
                     let Some(size) = sql::linked_size(tx, from.holder, &digest.to_bytes())? else {
                         return Ok(false);
                     };
                     let repository = repositories::sql::ensure(tx, registry, &target, now, || {
                         inner.log.unique_number()
                     })?;
+                    locks::check_upload(tx, &repository)?;
                     sql::affirm(tx, registry, &digest.to_bytes(), until)?;
                     sql::link(
                         tx,

@@ -94,7 +94,11 @@ impl Context {
             }
             Finding::ListingDiffers { place, .. } => {
                 let has_manifests = manifests::sql::any(tx, place.repository)?;
-                repositories::sql::set_listed(tx, place.repository, has_manifests)?;
+                if has_manifests {
+                    repositories::sql::list(tx, place.repository, self.now)?;
+                } else {
+                    repositories::sql::unlist(tx, place.repository)?;
+                }
                 Ok(true)
             }
             Finding::TagDangling { place, tag } => changed(tx.execute(

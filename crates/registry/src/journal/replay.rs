@@ -4,10 +4,13 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use lazuli_db::{Error as DbError, Tx, dump, params};
-use lazuli_wire::oci::{Digest, ManifestLimits, ParsedManifest, RepositoryName, Tag};
+use lazuli_wire::oci::{
+    Digest, ImagePlatform, ManifestLimits, ParsedManifest, RepositoryName, Tag,
+};
 
 use super::record::{KnownBlob, Line, Logged, Record, Rows, unhex};
 use super::tables;
+use crate::attributes::{self, Subject};
 use crate::merge::Dots;
 use crate::operations::{self, Appended, Operation, OperationId};
 use crate::{Result, blobs, manifests, repositories, tags};
@@ -151,14 +154,16 @@ impl Segment {
                 media_type,
                 blobs,
                 tag,
+                platform,
                 superseded,
                 ..
             } => {
-                let is_there = self.put(tx, &change, (digest, media_type), blobs)?;
+                let body = (media_type.as_str(), platform);
+                let is_there = self.put(tx, &change, (digest, body), blobs)?;
                 if is_there {
                     let (key, dot) = (digest.to_bytes(), id.as_bytes());
                     manifests::sql::set_dot(tx, repository, &key, id.origin(), dot)?;
-                    repositories::sql::set_listed(tx, repository, true)?;
+                    repositories::sql::list(tx, repository, now)?;
                     progress.bodiless.remove(&change.place(digest));
                 } else {
                     progress.bodiless.insert(change.place(digest));
@@ -175,10 +180,18 @@ impl Segment {
             } => {
                 change.remove(tx, digest, observed)?;
                 change.untag_all(tx, tags)?;
+                manifests::forget_attributes(tx, repository, digest, tags)?;
                 progress.bodiless.remove(&change.place(digest));
                 change.unlist_if_empty(tx)?;
             }
-            Operation::Untag { tag } => change.untag_all(tx, std::slice::from_ref(tag))?,
+            Operation::Untag { tag } => {
+                change.untag_all(tx, std::slice::from_ref(tag))?;
+                attributes::sql::remove(tx, repository, &Subject::Tag(tag.clone()))?;
+            }
+            Operation::SetAttributes {
+                subject,
+                attributes,
+            } => attributes::set(tx, &row, subject, attributes, id.hlc(), now)?,
             Operation::DeleteBlob { digest } => {
                 match blobs::unlink(tx, registry, row.holder, digest, now) {
                     // Garbage collection, which leaves no operation, or a push that had none.
@@ -201,7 +214,7 @@ impl Segment {
         &self,
         tx: &mut Tx<'_>,
         change: &Change<'_>,
-        (digest, media_type): (&Digest, &str),
+        (digest, (media_type, platform)): (&Digest, (&str, &ImagePlatform)),
         named: &[Digest],
     ) -> Result<bool> {
         let Change {
@@ -224,7 +237,8 @@ impl Segment {
             let body = self.bodies.get(digest);
             let parsed = body.and_then(|body| parse(media_type, body.as_bytes()));
             if let (Some(body), Some(parsed)) = (body, &parsed) {
-                manifests::insert(tx, repository, &key, parsed, body.as_bytes(), now)?;
+                let about = (parsed, platform);
+                manifests::insert(tx, repository, &key, about, body.as_bytes(), now)?;
             }
             parsed
         };
@@ -305,7 +319,7 @@ impl Change<'_> {
 
     fn unlist_if_empty(&self, tx: &mut Tx<'_>) -> Result<()> {
         if !manifests::sql::any(tx, self.repository)? {
-            repositories::sql::set_listed(tx, self.repository, false)?;
+            repositories::sql::unlist(tx, self.repository)?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use lazuli_db::Tx;
 use lazuli_wire::oci::{Digest, Tag};
 
 use super::sql;
+use crate::attributes::{self, Subject, locks};
 use crate::operations::{self, Appended, Operation, OperationId};
 use crate::repositories::{self, sql::Row};
 use crate::{Result, tags};
@@ -22,11 +23,14 @@ pub(super) fn remove(
         return Ok(None);
     }
     let tags = tags::sql::of_digest(tx, repository, digest)?;
+    let said = locks::check_delete(tx, row, digest, &tags)?;
     let observed: Vec<_> = sql::dots(tx, repository, &bytes)?
         .iter()
         .filter_map(|b| OperationId::from_bytes(b))
         .collect();
-    let after = newest_version(tx, repository, &tags)?.max(Some(row.floor));
+    let after = newest_version(tx, repository, &tags)?
+        .max(said)
+        .max(Some(row.floor));
     let operation = Operation::DeleteManifest {
         digest: *digest,
         observed,
@@ -37,7 +41,24 @@ pub(super) fn remove(
     tags::sql::remove_of_digest(tx, repository, &bytes)?;
     sql::check_children_later(tx, repository, &bytes, now)?;
     sql::remove(tx, repository, &bytes)?;
+    if row.is_restricted {
+        forget_attributes(tx, repository, digest, &tags)?;
+    }
     Ok(Some(tags))
+}
+
+/// What was said of a manifest and of tags goes with them.
+pub(crate) fn forget_attributes(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    digest: &Digest,
+    tags: &[Tag],
+) -> Result<()> {
+    attributes::sql::remove(tx, repository, &Subject::Manifest(*digest))?;
+    for tag in tags {
+        attributes::sql::remove(tx, repository, &Subject::Tag(tag.clone()))?;
+    }
+    Ok(())
 }
 
 /// What one step removed of a deleted repository.
@@ -62,7 +83,10 @@ pub(crate) fn drain(tx: &mut Tx<'_>, repository: i64, limit: u32, now: i64) -> R
         sql::remove(tx, repository, &bytes)?;
         drained.manifests += 1;
     }
-    if drained.manifests == 0 && tags::sql::remove_some(tx, repository, limit)? == 0 {
+    if drained.manifests == 0
+        && tags::sql::remove_some(tx, repository, limit)? == 0
+        && attributes::sql::remove_some(tx, repository, limit)? == 0
+    {
         repositories::sql::remove_deleted(tx, repository)?;
         drained.is_done = true;
     }

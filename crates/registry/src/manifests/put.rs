@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use lazuli_db::Tx;
-use lazuli_wire::oci::{Algorithm, Descriptor, Digest, ParsedManifest, Reference, Tag};
+use lazuli_wire::oci::{
+    Algorithm, Descriptor, Digest, ImagePlatform, ParsedManifest, Reference, Tag,
+};
 
 use super::{Condition, NewManifest, sql};
 use crate::operations::{self, Operation, OperationId};
@@ -51,7 +53,13 @@ impl Prepared {
         needed(&self.parsed).map(|descriptor| &descriptor.digest)
     }
 
-    pub(super) fn store(&self, tx: &mut Tx<'_>, row: &Row, now: i64) -> Result<()> {
+    pub(super) fn store(
+        &self,
+        tx: &mut Tx<'_>,
+        row: &Row,
+        platform: &ImagePlatform,
+        now: i64,
+    ) -> Result<()> {
         let repository = row.id;
         let mut missing = Vec::new();
         for digest in self.needed() {
@@ -65,14 +73,8 @@ impl Prepared {
         if sql::exists(tx, repository, &self.digest_bytes)? {
             return Ok(());
         }
-        insert(
-            tx,
-            repository,
-            &self.digest_bytes,
-            &self.parsed,
-            &self.body,
-            now,
-        )
+        let about = (&self.parsed, platform);
+        insert(tx, repository, &self.digest_bytes, about, &self.body, now)
     }
 
     /// One operation for the push and each tag; the first dot replaces the one this origin had, each further one its predecessor.
@@ -81,8 +83,8 @@ impl Prepared {
         tx: &mut Tx<'_>,
         context: &operations::Context,
         registry: i64,
-        name: &str,
-        row: &Row,
+        (row, name): (&Row, &str),
+        platform: &ImagePlatform,
         now: i64,
     ) -> Result<()> {
         let repository = row.id;
@@ -115,6 +117,7 @@ impl Prepared {
                     .copied()
                     .collect(),
                 tag: tag.cloned(),
+                platform: platform.clone(),
                 superseded,
             };
             let appended =
@@ -143,11 +146,11 @@ pub(crate) fn insert(
     tx: &mut Tx<'_>,
     repository: i64,
     digest: &[u8],
-    parsed: &ParsedManifest,
+    (parsed, platform): (&ParsedManifest, &ImagePlatform),
     body: &[u8],
     now: i64,
 ) -> Result<()> {
-    sql::insert(tx, repository, digest, parsed, body, now)?;
+    sql::insert(tx, repository, digest, (parsed, platform), body, now)?;
     for (descriptor, kind) in parsed
         .config
         .iter()

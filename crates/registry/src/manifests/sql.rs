@@ -1,7 +1,7 @@
 //! Statements on `manifests`, `manifest_dots` and `manifest_references`.
 
 use lazuli_db::{Error, Tx};
-use lazuli_wire::oci::{Digest, ParsedManifest};
+use lazuli_wire::oci::{Digest, ImagePlatform, ParsedManifest};
 
 use crate::operations::OperationId;
 
@@ -46,7 +46,7 @@ pub(crate) fn insert(
     tx: &mut Tx<'_>,
     repository: i64,
     digest: &[u8],
-    parsed: &ParsedManifest,
+    (parsed, platform): (&ParsedManifest, &ImagePlatform),
     body: &[u8],
     now: i64,
 ) -> Result<(), Error> {
@@ -59,8 +59,8 @@ pub(crate) fn insert(
         _ => None,
     };
     tx.send(
-        "INSERT INTO manifests (repository_id, digest, media_type, artifact_type, subject, annotations, config_media_type, size, image_size, \
-         body, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)",
+        "INSERT INTO manifests (repository_id, digest, media_type, artifact_type, subject, annotations, config_media_type, architecture, os, \
+         size, image_size, body, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?12, ?13, ?8, ?9, ?10, ?11, ?11)",
         &[
             repository.into(),
             digest.into(),
@@ -73,6 +73,8 @@ pub(crate) fn insert(
             i64::try_from(parsed.image_size).unwrap_or(i64::MAX).into(),
             body.into(),
             now.into(),
+            platform.architecture.as_deref().into(),
+            platform.os.as_deref().into(),
         ],
     )
 }

@@ -4,10 +4,12 @@
 
 use std::fmt::Write as _;
 
-use lazuli_wire::oci::{Digest, Tag};
+use lazuli_wire::acr::Flags;
+use lazuli_wire::oci::{Digest, ImagePlatform, Tag};
 use serde_json::{Map, Value};
 
 use super::{Operation, OperationId};
+use crate::attributes::{Attributes, Subject};
 
 /// A row of the log that this version cannot read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +31,7 @@ pub(crate) fn encode(operation: &Operation) -> String {
             size,
             blobs,
             tag,
+            platform,
             ..
         } => {
             let mut out = String::with_capacity(200 + 80 * blobs.len());
@@ -40,6 +43,8 @@ pub(crate) fn encode(operation: &Operation) -> String {
                 out.push_str(r#","tag":"#);
                 push_string(&mut out, tag.as_str());
             }
+            push_optional(&mut out, "architecture", platform.architecture.as_deref());
+            push_optional(&mut out, "os", platform.os.as_deref());
             out.push('}');
             out
         }
@@ -52,6 +57,25 @@ pub(crate) fn encode(operation: &Operation) -> String {
         Operation::Untag { tag } => format!(r#"{{"tag":"{}"}}"#, tag.as_str()),
         Operation::DeleteBlob { digest } => format!(r#"{{"digest":"{digest}"}}"#),
         Operation::DeleteRepository { .. } => String::from("{}"),
+        Operation::SetAttributes {
+            subject,
+            attributes,
+        } => {
+            let mut out = format!(r#"{{"flags":{}"#, attributes.flags.bits());
+            match subject {
+                Subject::Repository => {}
+                Subject::Manifest(digest) => {
+                    let _ = write!(out, r#","digest":"{digest}""#);
+                }
+                Subject::Tag(tag) => push_optional(&mut out, "tag", Some(tag.as_str())),
+            }
+            let state = attributes.quarantine_state.as_deref();
+            push_optional(&mut out, "quarantine_state", state);
+            let details = attributes.quarantine_details.as_deref();
+            push_optional(&mut out, "quarantine_details", details);
+            out.push('}');
+            out
+        }
         Operation::Setting { name, value } => {
             let mut out = String::from(r#"{"name":"#);
             push_string(&mut out, name);
@@ -114,6 +138,10 @@ pub(crate) fn decode(
                 .ok_or(PayloadError::Malformed("size"))?,
             blobs: list(&fields, "blobs", |value| digest(Some(value)))?,
             tag: fields.get("tag").map(tag).transpose()?,
+            platform: ImagePlatform {
+                architecture: word(&fields, "architecture"),
+                os: word(&fields, "os"),
+            },
             superseded: observed.first().copied(),
         },
         "delete-manifest" => Operation::DeleteManifest {
@@ -128,6 +156,22 @@ pub(crate) fn decode(
             digest: digest(fields.get("digest"))?,
         },
         "delete-repository" => Operation::DeleteRepository { observed },
+        "set-attributes" => Operation::SetAttributes {
+            subject: match (fields.get("tag"), fields.get("digest")) {
+                (Some(name), _) => Subject::Tag(tag(name)?),
+                (None, Some(_)) => Subject::Manifest(digest(fields.get("digest"))?),
+                (None, None) => Subject::Repository,
+            },
+            attributes: Attributes {
+                flags: fields
+                    .get("flags")
+                    .and_then(Value::as_i64)
+                    .map(Flags::from_bits)
+                    .ok_or(PayloadError::Malformed("flags"))?,
+                quarantine_state: optional(&fields, "quarantine_state"),
+                quarantine_details: optional(&fields, "quarantine_details"),
+            },
+        },
         "setting" => Operation::Setting {
             name: text(&fields, "name")?.to_owned(),
             value: fields
@@ -173,6 +217,25 @@ fn push_string(out: &mut String, text: &str) {
     } else {
         out.push_str(&Value::from(text).to_string());
     }
+}
+
+/// A further field, if it has a value.
+fn push_optional(out: &mut String, name: &str, value: Option<&str>) {
+    if let Some(value) = value {
+        let _ = write!(out, r#","{name}":"#);
+        push_string(out, value);
+    }
+}
+
+fn optional(fields: &Map<String, Value>, name: &str) -> Option<String> {
+    fields.get(name).and_then(Value::as_str).map(str::to_owned)
+}
+
+fn word(fields: &Map<String, Value>, name: &str) -> Option<Box<str>> {
+    fields
+        .get(name)
+        .and_then(Value::as_str)
+        .and_then(ImagePlatform::word)
 }
 
 fn text<'a>(fields: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, PayloadError> {

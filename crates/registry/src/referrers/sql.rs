@@ -18,13 +18,17 @@ pub(super) fn page(
     match artifact_type {
         None => tx.query(
             "SELECT digest, media_type, size, artifact_type, annotations FROM manifests \
-             WHERE repository_id = ?1 AND subject = ?2 AND digest > ?3 ORDER BY digest LIMIT ?4",
+             WHERE repository_id = ?1 AND subject = ?2 AND digest > ?3 AND NOT EXISTS (SELECT 1 FROM attributes a \
+             WHERE a.repository_id = manifests.repository_id AND a.tag = '' AND a.digest = manifests.digest AND (a.flags & 8) = 0) \
+             ORDER BY digest LIMIT ?4",
             &[repository.into(), subject.into(), last.into(), limit.into()],
             read,
         ),
         Some(wanted) => tx.query(
             "SELECT digest, media_type, size, artifact_type, annotations FROM manifests \
-             WHERE repository_id = ?1 AND subject = ?2 AND digest > ?3 AND artifact_type = ?5 ORDER BY digest LIMIT ?4",
+             WHERE repository_id = ?1 AND subject = ?2 AND digest > ?3 AND artifact_type = ?5 AND NOT EXISTS (SELECT 1 FROM attributes a \
+             WHERE a.repository_id = manifests.repository_id AND a.tag = '' AND a.digest = manifests.digest AND (a.flags & 8) = 0) \
+             ORDER BY digest LIMIT ?4",
             &[repository.into(), subject.into(), last.into(), limit.into(), wanted.into()],
             read,
         ),

@@ -1,8 +1,10 @@
 //! Statements on `repositories`.
 
 use lazuli_db::{Error, Tx, Value};
-use lazuli_wire::oci::RepositoryName;
+use lazuli_wire::oci::{OrderBy, RepositoryName};
 
+use crate::attributes;
+use crate::details::{Start, before_all};
 use crate::transfer::closed;
 
 /// A repository's row.
@@ -15,12 +17,15 @@ pub(crate) struct Row {
     pub(crate) is_listed: bool,
     /// The clock of the delete that came before: a version of every tag. Operations here are later.
     pub(crate) floor: i64,
+    /// Whether there may be attributes of it, or of something in it.
+    pub(crate) is_restricted: bool,
+    pub(crate) created_at: i64,
 }
 
-const FIND: &str = "SELECT id, holder, listed, floor FROM repositories \
+const FIND: &str = "SELECT id, holder, listed, floor, restricted, created_at FROM repositories \
     WHERE registry_id = ?1 AND name = ?2 AND deleted_at IS NULL";
 /// Nothing also when the registry may be closed (`transfer/closed.rs`).
-const FIND_OPEN: &str = "SELECT id, holder, listed, floor FROM repositories \
+const FIND_OPEN: &str = "SELECT id, holder, listed, floor, restricted, created_at FROM repositories \
     WHERE registry_id = ?1 AND name = ?2 AND deleted_at IS NULL \
     AND NOT EXISTS (SELECT 1 FROM closings)";
 
@@ -38,6 +43,8 @@ fn row(row: &lazuli_db::Row<'_>) -> Result<Row, Error> {
         holder: row.get_i64(1)?,
         is_listed: row.get_bool(2)?,
         floor: row.get_i64(3)?,
+        is_restricted: row.get_bool(4)?,
+        created_at: row.get_i64(5)?,
     })
 }
 
@@ -170,12 +177,45 @@ pub(crate) fn remove_deleted(tx: &mut Tx<'_>, id: i64) -> Result<(), Error> {
     )
 }
 
-pub(crate) fn set_listed(tx: &mut Tx<'_>, repository: i64, listed: bool) -> Result<(), Error> {
+/// The repository holds something now. One that held nothing before is new to everybody.
+pub(crate) fn list(tx: &mut Tx<'_>, repository: i64, now: i64) -> Result<(), Error> {
     tx.send(
-        "UPDATE repositories SET listed = ?2 WHERE id = ?1 AND listed <> ?2",
-        &[repository.into(), Value::I64(i64::from(listed))],
+        "UPDATE repositories SET listed = 1, created_at = ?2 WHERE id = ?1 AND listed = 0",
+        &[repository.into(), now.into()],
     )
 }
+
+/// The repository holds nothing any more: nobody knows it, and nothing is said of it.
+pub(crate) fn unlist(tx: &mut Tx<'_>, repository: i64) -> Result<(), Error> {
+    tx.send(
+        "UPDATE repositories SET listed = 0, restricted = 0 WHERE id = ?1",
+        &[repository.into()],
+    )?;
+    attributes::sql::remove_all(tx, repository)
+}
+
+/// There are attributes of the repository, or of something in it.
+pub(crate) fn set_restricted(tx: &mut Tx<'_>, repository: i64) -> Result<(), Error> {
+    tx.send(
+        "UPDATE repositories SET restricted = 1 WHERE id = ?1",
+        &[repository.into()],
+    )
+}
+
+/// Whether listings show it: not while `listEnabled` is false. What is not restricted has no attributes to look at.
+macro_rules! listed {
+    ($select:literal, $rest:literal) => {
+        concat!(
+            $select,
+            " FROM repositories r WHERE r.registry_id = ?1 AND r.listed = 1 AND r.deleted_at IS NULL \
+             AND (r.restricted = 0 OR NOT EXISTS (SELECT 1 FROM attributes a WHERE a.repository_id = r.id AND a.tag = '' \
+             AND a.digest = ?2 AND (a.flags & 8) = 0))",
+            $rest
+        )
+    };
+}
+
+const NOTHING: Value<'static> = Value::Bytes(&[]);
 
 /// One name more than `limit`, if there are so many.
 pub(crate) fn page(
@@ -185,8 +225,77 @@ pub(crate) fn page(
     limit: u32,
 ) -> Result<Vec<Box<str>>, Error> {
     tx.query(
-        "SELECT name FROM repositories WHERE registry_id = ?1 AND name > ?2 AND listed = 1 AND deleted_at IS NULL ORDER BY name LIMIT ?3",
-        &[registry.into(), last.unwrap_or("").into(), (i64::from(limit) + 1).into()],
+        listed!("SELECT r.name", " AND r.name > ?3 ORDER BY r.name LIMIT ?4"),
+        &[
+            registry.into(),
+            NOTHING,
+            last.unwrap_or("").into(),
+            (i64::from(limit) + 1).into(),
+        ],
         |row| Ok(row.get_text(0)?.into()),
+    )
+}
+
+/// When something was pushed to it last.
+macro_rules! updated {
+    () => {
+        "(SELECT MAX(u.at) FROM (SELECT MAX(updated_at) AS at FROM manifests WHERE repository_id = r.id \
+          UNION ALL SELECT MAX(updated_at) FROM tags WHERE repository_id = r.id UNION ALL SELECT r.created_at) AS u)"
+    };
+}
+
+macro_rules! by_time {
+    ($after:literal, $order:literal) => {
+        concat!(
+            "SELECT x.name, x.at FROM (SELECT r.name AS name, ",
+            updated!(),
+            " AS at",
+            listed!("", ") AS x WHERE "),
+            $after,
+            " ORDER BY ",
+            $order,
+            " LIMIT ?4"
+        )
+    };
+}
+
+const OLDEST: &str = by_time!("(x.at, x.name) > (?5, ?3)", "x.at, x.name");
+const NEWEST: &str = by_time!("(x.at, x.name) < (?5, ?3)", "x.at DESC, x.name DESC");
+
+/// As [`page`], by the time of the last push. Every repository is looked at: no push keeps a common row up to date.
+pub(crate) fn page_by_time(
+    tx: &mut Tx<'_>,
+    registry: i64,
+    start: &Start,
+) -> Result<Vec<(Box<str>, i64)>, Error> {
+    let statement = match start.order_by {
+        OrderBy::TimeDescending => NEWEST,
+        OrderBy::Name | OrderBy::TimeAscending => OLDEST,
+    };
+    let time = start.time(|last| updated_at(tx, registry, last))?;
+    let last = start.last.as_deref().filter(|_| time.is_some());
+    let time = time.unwrap_or(before_all(start.order_by));
+    tx.query(
+        statement,
+        &[
+            registry.into(),
+            NOTHING,
+            last.unwrap_or("").into(),
+            (i64::from(start.limit) + 1).into(),
+            time.into(),
+        ],
+        |row| Ok((row.get_text(0)?.into(), row.get_i64(1)?)),
+    )
+}
+
+fn updated_at(tx: &mut Tx<'_>, registry: i64, name: &str) -> Result<Option<i64>, Error> {
+    tx.query_one(
+        concat!(
+            "SELECT ",
+            updated!(),
+            " FROM repositories r WHERE r.registry_id = ?1 AND r.name = ?2 AND r.deleted_at IS NULL"
+        ),
+        &[registry.into(), name.into()],
+        |row| row.get_i64(0),
     )
 }

@@ -108,6 +108,27 @@ pub(crate) fn page(
     )
 }
 
+/// As [`page`], without those that listings do not show.
+pub(crate) fn page_of_listed(
+    tx: &mut Tx<'_>,
+    repository: i64,
+    last: Option<&str>,
+    limit: u32,
+) -> Result<Vec<Box<str>>, Error> {
+    tx.query(
+        "SELECT name FROM tags t WHERE repository_id = ?1 AND name > ?2 AND NOT EXISTS (SELECT 1 FROM attributes a \
+         WHERE a.repository_id = t.repository_id AND a.tag = t.name AND a.digest = ?4 AND (a.flags & 8) = 0) \
+         ORDER BY name LIMIT ?3",
+        &[
+            repository.into(),
+            last.unwrap_or("").into(),
+            (i64::from(limit) + 1).into(),
+            lazuli_db::Value::Bytes(&[]),
+        ],
+        |row| Ok(row.get_text(0)?.into()),
+    )
+}
+
 /// Some tags of a repository.
 pub(crate) fn some(tx: &mut Tx<'_>, repository: i64, limit: u32) -> Result<Vec<Tag>, Error> {
     let names = page(tx, repository, None, limit)?;

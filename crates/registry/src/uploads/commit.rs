@@ -6,6 +6,7 @@ use lazuli_wire::oci::{Digest, RepositoryName};
 
 use super::receive::{Content, lost_bytes};
 use super::{Loaded, repeated, sql};
+use crate::attributes::locks;
 use crate::blobs::sql::Kept;
 use crate::cache::Change;
 use crate::sessions::FRESH_US;
@@ -190,7 +191,11 @@ impl Registry {
             .await;
         let did_not_happen = matches!(
             outcome,
-            Err(Error::OutOfSpace | Error::ReadOnly | Error::Busy | Error::Moving { .. })
+            Err(Error::OutOfSpace
+                | Error::ReadOnly
+                | Error::Busy
+                | Error::Moving { .. }
+                | Error::Locked(_))
         );
         if did_not_happen && self.inner.nodes.is_none() {
             // The session cannot go on: its bytes would only keep the disk full. Another node may have been sent the same
@@ -230,11 +235,10 @@ impl Registry {
             .write(move |tx| {
                 let registry = owner.registry;
                 let key = digest.to_bytes();
-                let repository =
-                    repositories::sql::ensure(tx, registry, &owner.repository, now, || {
-                        inner.log.unique_number()
-                    })?
-                    .holder;
+                let new_id = || inner.log.unique_number();
+                let row = repositories::sql::ensure(tx, registry, &owner.repository, now, new_id)?;
+                locks::check_upload(tx, &row)?;
+                let repository = row.holder;
                 let outcome = if blobs::sql::affirm(tx, registry, &key, until)? {
                     let kept = blobs::sql::kept(tx, registry, &key)?;
                     Outcome::Present(kept.unwrap_or(Kept::Nowhere))

@@ -68,6 +68,7 @@ async fn tags(f: &Fixture, name: &str) -> usize {
     let request = PageRequest {
         last: None,
         limit: 100,
+        ..PageRequest::default()
     };
     let page = f.registry.tags(&pull(name), request).await.unwrap();
     page.names.len()

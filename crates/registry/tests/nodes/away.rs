@@ -55,6 +55,7 @@ async fn tags(node: &lazuli_registry::Registry) -> usize {
     let request = lazuli_registry::listing::PageRequest {
         last: None,
         limit: 10,
+        ..lazuli_registry::listing::PageRequest::default()
     };
     node.tags(&pull("a"), request).await.unwrap().names.len()
 }

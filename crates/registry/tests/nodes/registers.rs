@@ -223,6 +223,7 @@ impl Register {
                 let request = PageRequest {
                     last: None,
                     limit: 100,
+                    ..PageRequest::default()
                 };
                 let page = node.tags(&access, request).await.unwrap();
                 there(page.names.iter().any(|name| **name == *self.tag()))
@@ -231,6 +232,7 @@ impl Register {
                 let request = PageRequest {
                     last: None,
                     limit: 100,
+                    ..PageRequest::default()
                 };
                 let access = testing::catalog_access(RegistryId::DEFAULT);
                 let page = node.catalog(&access, request).await.unwrap();

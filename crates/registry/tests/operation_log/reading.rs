@@ -18,6 +18,7 @@ async fn operations_come_back_as_they_were_appended(f: Fixture) {
             lazuli_wire::oci::Digest::of(lazuli_wire::oci::Algorithm::Sha256, b"y"),
         ],
         tag: Some(tag.clone()),
+        platform: lazuli_wire::oci::ImagePlatform::default(),
         superseded,
     };
     let context = log.context("admin", "request 1");

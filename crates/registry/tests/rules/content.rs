@@ -11,6 +11,8 @@ use lazuli_wire::oci::{Algorithm, Digest, Reference, Tag};
 const ALL: PageRequest<'static> = PageRequest {
     last: None,
     limit: 1000,
+    order_by: lazuli_wire::oci::OrderBy::Name,
+    at: None,
 };
 
 async fn a_manifest_comes_back_byte_for_byte_by_tag_and_digest(f: Fixture) {
@@ -242,6 +244,7 @@ async fn pages_of_tags_and_repositories_follow_each_other_and_see_every_write(f:
             PageRequest {
                 last: None,
                 limit: 2,
+                ..PageRequest::default()
             },
         )
         .await
@@ -254,6 +257,7 @@ async fn pages_of_tags_and_repositories_follow_each_other_and_see_every_write(f:
             PageRequest {
                 last: Some("b"),
                 limit: 2,
+                ..PageRequest::default()
             },
         )
         .await
@@ -267,6 +271,7 @@ async fn pages_of_tags_and_repositories_follow_each_other_and_see_every_write(f:
             PageRequest {
                 last: Some("b"),
                 limit: 2,
+                ..PageRequest::default()
             },
         )
         .await

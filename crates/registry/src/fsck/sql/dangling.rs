@@ -3,12 +3,13 @@
 use lazuli_db::{Error, Tx};
 
 /// Tables whose rows belong to a row of another one.
-pub(crate) const DEPENDENT_TABLES: [&str; 5] = [
+pub(crate) const DEPENDENT_TABLES: [&str; 6] = [
     "repository_blobs",
     "manifest_dots",
     "manifest_references",
     "tags",
     "tag_versions",
+    "attributes",
 ];
 
 /// How many rows of the table belong to nothing.
@@ -27,6 +28,9 @@ pub(crate) fn dangling(tx: &mut Tx<'_>, table: &'static str) -> Result<u64, Erro
         }
         "tags" => {
             "SELECT COUNT(*) FROM tags x WHERE NOT EXISTS (SELECT 1 FROM repositories r WHERE r.id = x.repository_id)"
+        }
+        "attributes" => {
+            "SELECT COUNT(*) FROM attributes x WHERE NOT EXISTS (SELECT 1 FROM repositories r WHERE r.id = x.repository_id)"
         }
         _ => {
             "SELECT COUNT(*) FROM tag_versions x WHERE NOT EXISTS (SELECT 1 FROM repositories r WHERE r.id = x.repository_id)"
@@ -71,6 +75,9 @@ pub(crate) fn remove_dangling(
         }
         "tags" => {
             "DELETE FROM tags WHERE NOT EXISTS (SELECT 1 FROM repositories r WHERE r.id = tags.repository_id)"
+        }
+        "attributes" => {
+            "DELETE FROM attributes WHERE NOT EXISTS (SELECT 1 FROM repositories r WHERE r.id = attributes.repository_id)"
         }
         _ => {
             "DELETE FROM tag_versions WHERE NOT EXISTS \
