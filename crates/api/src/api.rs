@@ -10,12 +10,15 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Response};
 use lazuli_identity::{AuthError, Identity, Origin, Principal};
 use lazuli_registry::Registry;
+use lazuli_wire::entra::Route as EntraRoute;
 use lazuli_wire::token::{Challenge, Scope};
 
+use crate::acr;
 use crate::body::Body;
 use crate::clouds;
 use crate::connections::Connections;
 use crate::endpoints::Naming;
+use crate::entra;
 use crate::errors::Refusal;
 use crate::exchange::Observed;
 use crate::exposition::Exposition;
@@ -224,6 +227,13 @@ impl Api {
                 let site = self.site(request, client)?;
                 return oci::begin(self, request, client, site);
             }
+            _ if path.starts_with("/acr/v1/") => {
+                let site = self.site(request, client)?;
+                return acr::begin(self, request, client, site);
+            }
+            _ if let Some(route) = EntraRoute::parse(path) => {
+                return entra::begin(self, request, client, route);
+            }
             _ if path.starts_with("/oauth2/") => {
                 request.exchange.set_endpoint(Endpoint::Token);
                 if request.parts.method == Method::OPTIONS {
@@ -251,7 +261,11 @@ impl Api {
         }
     }
 
-    fn site(&self, request: &mut Received, client: &Client) -> Result<Arc<Site>, Refusal> {
+    pub(crate) fn site(
+        &self,
+        request: &mut Received,
+        client: &Client,
+    ) -> Result<Arc<Site>, Refusal> {
         let site = self.resolver.resolve(
             &request.parts,
             client.scheme,
@@ -311,7 +325,9 @@ impl Api {
 pub(crate) enum Pending {
     Ready,
     Token(Arc<Site>, IpAddr),
+    Entra(entra::Call),
     Oci(oci::Call),
+    Acr(acr::Call),
 }
 
 impl App for Api {
@@ -326,7 +342,9 @@ impl App for Api {
         let answer = match pending {
             Pending::Ready => return self.health.ready().await,
             Pending::Token(site, remote) => token_plane::answer(self, request, &site, remote).await,
+            Pending::Entra(call) => entra::answer(self, request, call).await,
             Pending::Oci(call) => oci::answer(self, request, call).await,
+            Pending::Acr(call) => acr::answer(self, request, call).await,
         };
         answer.unwrap_or_else(Refusal::into_response)
     }

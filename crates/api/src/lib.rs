@@ -4,6 +4,7 @@
 //! registry crate and identities in the identity crate; no other crate knows status codes.
 
 mod access_log;
+mod acr;
 mod admission;
 mod api;
 mod body;
@@ -11,6 +12,7 @@ mod clouds;
 mod coarse_clock;
 mod connections;
 mod endpoints;
+mod entra;
 mod errors;
 mod exchange;
 mod exposition;

@@ -19,14 +19,16 @@ pub(crate) enum Endpoint {
     Catalog,
     Referrers,
     Extensions,
+    Attributes,
     Token,
+    SignIn,
     Health,
     Metrics,
     Other,
 }
 
 impl Endpoint {
-    const ALL: [(Self, &'static str); 12] = [
+    const ALL: [(Self, &'static str); 14] = [
         (Self::Base, "base"),
         (Self::Manifest, "manifest"),
         (Self::Blob, "blob"),
@@ -35,7 +37,9 @@ impl Endpoint {
         (Self::Catalog, "catalog"),
         (Self::Referrers, "referrers"),
         (Self::Extensions, "extensions"),
+        (Self::Attributes, "attributes"),
         (Self::Token, "token"),
+        (Self::SignIn, "sign_in"),
         (Self::Health, "health"),
         (Self::Metrics, "metrics"),
         (Self::Other, "other"),

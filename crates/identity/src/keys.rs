@@ -169,6 +169,18 @@ impl SigningKey {
         &self.kid
     }
 
+    /// Modulus and exponent of the public key, big-endian, as a JSON Web Key has them (RFC 7518 §6.3.1).
+    pub(crate) fn public_numbers(&self) -> (&[u8], &[u8]) {
+        // RSAPublicKey of RFC 8017 §A.1.1 for 2048 bits: its lengths are always these.
+        let der = self.pair.public_key().as_ref();
+        match der {
+            [0x30, 0x82, _, _, 0x02, 0x82, 0x01, 0x01, 0, rest @ ..] if rest.len() > 258 => {
+                (&rest[..256], &rest[258..])
+            }
+            _ => (&[], &[]),
+        }
+    }
+
     pub(crate) fn purpose(&self) -> Purpose {
         self.purpose
     }

@@ -28,6 +28,7 @@ pub mod rbac;
 mod registries;
 mod rotation;
 pub mod scope_maps;
+mod sign_in;
 mod state;
 mod states;
 mod store;
@@ -38,10 +39,10 @@ mod tokens;
 
 pub use access::{CatalogAccess, Denied, RepositoryAccess};
 pub use directory::{
-    Audience, Caller, CallerKind, Credential, CredentialKind, DirectoryOptions, DirectoryStart,
-    Object, ObjectKind,
+    Audience, Caller, CallerKind, Credential, CredentialKind, DirectoryError, DirectoryOptions,
+    DirectoryStart, DirectoryWrite, EXCHANGE_AUDIENCE, Federation, Object, ObjectKind,
 };
-pub use entra::{Authority, TenantInfo, TokenAnswer};
+pub use entra::{Authority, PublicKey, TenantInfo, TokenAnswer, basic_credentials};
 pub use error::Error;
 pub use fair::{Crowded, Division, FairShare, Origin, Share};
 pub use header::{MAX_HEADER, Malformed};
@@ -59,7 +60,7 @@ pub use random::NoEntropy;
 pub use rbac::{ArmAccess, ArmDenied};
 pub use registries::{
     AdminCredentials, GeneratedPassword, NewRegistry, delete_registry, insert_registry,
-    put_admin_password, registry_id,
+    put_admin_password, random_guid, registry_id,
 };
 pub use rotation::OldTokens;
 pub use store::AdminPassword;

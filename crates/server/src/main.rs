@@ -71,6 +71,7 @@ async fn command(names: &[&str], matches: &ArgMatches, given: &Given) -> anyhow:
     match names {
         ["admin", "reset-password"] => commands::admin::reset_password(matches, given).await,
         ["admin", "rotate-keys"] => commands::admin::rotate_keys(matches, given).await,
+        ["identity", rest @ ..] => commands::identity::run(rest, matches, given).await,
         ["backup"] => commands::backup::run(matches, given).await,
         ["restore"] => commands::backup::restore(matches, given).await,
         ["migrate"] => commands::migrate::run(matches, given).await,

@@ -4,10 +4,12 @@
 //! What of it decides about tokens is held in memory ([`state`]), as registries' states are: relied on for ten seconds at most,
 //! read again in the background before that, and at once in the process that changes something.
 
+mod admin;
 mod caller;
 mod install;
 mod object;
 pub(crate) mod passwords;
+pub(crate) mod proofs;
 pub(crate) mod state;
 pub(crate) mod store;
 mod verify;
@@ -24,16 +26,17 @@ use crate::entra::{SLOW_COMPARISONS, Throttle};
 use crate::fair::FairShare;
 use crate::keys::MasterKey;
 
+pub(crate) use caller::Inner as CallerParts;
 pub(crate) use verify::AccessClaims;
 
 /// The longest life of a token, in seconds: of an access token for a program that may renew it.
 pub(crate) const LONGEST_LIFE: i64 = 90 * 60;
 
+pub use admin::{DirectoryError, DirectoryWrite};
 pub use caller::{Audience, Caller, CallerKind};
 pub use install::{DirectoryOptions, DirectoryStart};
-pub use object::{
-    Credential, CredentialKind, MAX_ATTRIBUTES, MAX_DISPLAY_NAME, Object, ObjectKind,
-};
+pub use object::{Credential, CredentialKind, Object, ObjectKind};
+pub use proofs::{EXCHANGE_AUDIENCE, Federation};
 
 use self::state::DirectoryState;
 use self::verify::VerifiedTokens;

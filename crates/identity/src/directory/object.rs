@@ -124,6 +124,14 @@ impl Object {
         list.into_iter().flatten().filter_map(Value::as_str)
     }
 
+    /// What it is called in logs.
+    pub fn principal_name_or_display(&self) -> &str {
+        match self.kind {
+            ObjectKind::User => self.principal_name(),
+            _ => &self.display_name,
+        }
+    }
+
     /// The user principal name as it was written.
     pub fn principal_name(&self) -> &str {
         self.text("userPrincipalName").unwrap_or(&self.name_key)

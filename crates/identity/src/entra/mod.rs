@@ -3,19 +3,24 @@
 mod assertion;
 mod client;
 mod grants;
+mod passwords;
 mod refresh;
 mod throttle;
 mod tokens;
 mod users;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use lazuli_wire::Guid;
 use lazuli_wire::entra::{Failure, Flavor, Resource, Tenant};
+use lazuli_wire::token::Secret;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::directory::Audience;
 use crate::error::Error;
 use crate::fair::Origin;
+use crate::header::{self, Authorization};
 use crate::identity::Identity;
 
 pub(crate) use throttle::Throttle;
@@ -42,6 +47,15 @@ impl std::fmt::Debug for Authority<'_> {
             .field("base", &self.base)
             .field("tenant", &self.tenant)
             .finish_non_exhaustive()
+    }
+}
+
+/// Name and secret of a `Basic` header (RFC 7617), in which a client may prove itself (RFC 6749 §2.3.1).
+pub fn basic_credentials(header: &[u8]) -> Option<(String, Secret)> {
+    let mut buffer = vec![0; header::decoded_length(header.len().min(header::MAX_HEADER))];
+    match header::parse(header, &mut buffer).ok()? {
+        Authorization::Basic { user, password } => Some((user.to_owned(), Secret::new(password))),
+        Authorization::Bearer(_) => None,
     }
 }
 
@@ -83,7 +97,37 @@ pub struct TenantInfo {
     pub domain: String,
 }
 
+/// A key that verifies tokens of the directory (RFC 7517).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKey {
+    /// Its name.
+    pub kid: String,
+    /// The modulus in base64url.
+    pub modulus: String,
+    /// The exponent in base64url.
+    pub exponent: String,
+}
+
 impl Identity {
+    /// The time everything here goes by, in microseconds since the Unix epoch.
+    pub fn now_us(&self) -> i64 {
+        self.inner().clock.now_us()
+    }
+
+    /// The keys that verify tokens of the directory, those that signed before included.
+    pub async fn directory_keys(&self) -> Result<Vec<PublicKey>, Error> {
+        let state = self.inner().directory.state().await?;
+        let keys = state.keys.iter().map(|key| {
+            let (modulus, exponent) = key.key.public_numbers();
+            PublicKey {
+                kid: key.key.kid().to_owned(),
+                modulus: BASE64.encode(modulus),
+                exponent: BASE64.encode(exponent),
+            }
+        });
+        Ok(keys.collect())
+    }
+
     /// The tenant of this installation.
     pub async fn tenant(&self) -> Result<TenantInfo, Error> {
         let state = self.inner().directory.state().await?;

@@ -7,6 +7,7 @@ pub(crate) mod config;
 pub(crate) mod fsck;
 pub(crate) mod gc;
 pub(crate) mod healthcheck;
+pub(crate) mod identity;
 pub(crate) mod import;
 pub(crate) mod migrate;
 mod opened;
@@ -20,6 +21,7 @@ use clap::Command;
 pub(crate) fn declared() -> Vec<Command> {
     vec![
         admin::command(),
+        identity::command(),
         az_env::command(),
         gc::command(),
         fsck::command(),

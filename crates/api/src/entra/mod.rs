@@ -1,0 +1,194 @@
+//! The authority: signing in, as Microsoft Entra ID has it.
+
+mod answer;
+mod documents;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Response;
+use http::header::AUTHORIZATION;
+use lazuli_identity::{Audience, Authority, Origin};
+use lazuli_wire::entra::{
+    Failure, Flavor, Resource, Route, RouteError, Tenant, TokenForm, WellKnown,
+};
+use lazuli_wire::query::{Query, QueryLimits};
+
+use crate::api::{Api, Pending};
+use crate::body::Body;
+use crate::endpoints::Endpoints;
+use crate::errors::Refusal;
+use crate::headers::Cors;
+use crate::metrics::Endpoint;
+use crate::oci;
+use crate::resolver::Site;
+use crate::service::{Client, Received, Step};
+
+use self::answer::Refused;
+
+/// A request to the authority, on its way.
+pub(crate) struct Call {
+    route: Route,
+    site: Arc<Site>,
+    remote: IpAddr,
+}
+
+/// Refuses what is no request of this plane before its body is read.
+pub(crate) fn begin(
+    api: &Api,
+    request: &mut Received,
+    client: &Client,
+    route: Route,
+) -> Result<Step<Pending>, Refusal> {
+    request.exchange.set_endpoint(Endpoint::SignIn);
+    if request.parts.method == http::Method::OPTIONS {
+        return Ok(Step::Done(Cors::options(route.allowed_methods())));
+    }
+    if let Err(RouteError::MethodNotAllowed { allow }) = route.check_method(&request.parts.method) {
+        return Err(Refusal::method_not_allowed(allow));
+    }
+    let site = api.site(request, client)?;
+    api.check_address_rate(request, client.remote.ip())?;
+    Ok(Step::Later(Pending::Entra(Call {
+        route,
+        site,
+        remote: client.remote.ip(),
+    })))
+}
+
+pub(crate) async fn answer(
+    api: &Api,
+    request: &mut Received,
+    call: Call,
+) -> Result<Response<Body>, Refusal> {
+    let from = api.origin(&request.parts, call.remote);
+    let body = collect(api, request, from).await?;
+    let at = Place {
+        endpoints: api
+            .naming
+            .endpoints(call.site.scheme, &call.site.login_server),
+        from,
+    };
+    let outcome = handle(api, request, &call.route, &at, &body).await;
+    let response = match outcome {
+        Ok(response) => response,
+        Err(Refused::Json(failure)) => answer::failure(api, request, &failure),
+    };
+    Ok(response)
+}
+
+/// Reads a body that is small.
+async fn collect(api: &Api, request: &mut Received, from: Origin) -> Result<Bytes, Refusal> {
+    let limit = api.limits.max_form_bytes;
+    let length = request.body.announced().unwrap_or(limit).min(limit);
+    // A request without a body waits for nobody's.
+    let _memory = if request.body.is_over() {
+        None
+    } else {
+        let memory = api.form_memory.take(from, length).await;
+        Some(memory.map_err(Refusal::overloaded)?)
+    };
+    let body = request.body.collect(limit).await;
+    body.map_err(oci::body_refusal)
+}
+
+/// Where a request came to, and from.
+struct Place {
+    endpoints: Endpoints,
+    from: Origin,
+}
+
+impl Place {
+    /// Which audience a resource is: one of Microsoft's names, or one of our own.
+    fn audience(&self, resource: &Resource) -> Option<Audience> {
+        if let Some(known) = resource.well_known() {
+            return Some(match known {
+                WellKnown::Management => Audience::Management,
+                WellKnown::Registry => Audience::Registry,
+                WellKnown::Graph => Audience::Graph,
+            });
+        }
+        let (host, path) = resource.https()?;
+        let is_at = |url: &str| {
+            let own = Resource::parse(url).and_then(|own| own.https());
+            own.is_some_and(|own| own == (host.clone(), path.clone()))
+        };
+        if is_at(&self.endpoints.graph) {
+            return Some(Audience::Graph);
+        }
+        if is_at(&self.endpoints.management) || is_at(&self.endpoints.authority) {
+            return Some(Audience::Management);
+        }
+        let suffix = format!(".{}", self.endpoints.registries);
+        (path.is_empty() && host.ends_with(&suffix)).then_some(Audience::Registry)
+    }
+}
+
+async fn handle(
+    api: &Api,
+    request: &Received,
+    route: &Route,
+    at: &Place,
+    body: &[u8],
+) -> Result<Response<Body>, Refused> {
+    match route {
+        Route::Token(tenant, flavor) => token(api, request, at, tenant, *flavor, body).await,
+        Route::Configuration(tenant, flavor) => {
+            let known = api.identity.tenant_named(tenant).await?;
+            Ok(documents::configuration(
+                &at.endpoints,
+                tenant,
+                known.id,
+                *flavor,
+            ))
+        }
+        Route::Keys(tenant) => {
+            api.identity.tenant_named(tenant).await?;
+            let keys = api.identity.directory_keys().await;
+            let keys = keys.map_err(|error| answer::unavailable(&error))?;
+            Ok(documents::keys(&keys))
+        }
+        Route::Instance => Ok(documents::instance(&at.endpoints)),
+        Route::UserRealm => Ok(documents::user_realm(request)),
+        Route::Authorize(..)
+        | Route::DeviceCode(..)
+        | Route::DeviceLogin
+        | Route::Logout(_)
+        | Route::ManagedIdentity => Err(Failure::UnsupportedGrant.into()),
+    }
+}
+
+async fn token(
+    api: &Api,
+    request: &Received,
+    at: &Place,
+    tenant: &Tenant,
+    flavor: Flavor,
+    body: &[u8],
+) -> Result<Response<Body>, Refused> {
+    let form = Query::parse_bytes(body, &QueryLimits::FORM);
+    let form = form.map_err(|_| Failure::Malformed("the form"))?;
+    let authorization = request.parts.headers.get(AUTHORIZATION);
+    let basic = match authorization.map(http::HeaderValue::as_bytes) {
+        Some(header) => {
+            let basic = lazuli_identity::basic_credentials(header);
+            Some(basic.ok_or(Failure::Malformed("Authorization"))?)
+        }
+        None => None,
+    };
+    let basic = basic
+        .as_ref()
+        .map(|(client, secret)| (client.as_str(), secret.expose()));
+    let form = TokenForm::read(&form, flavor, basic)?;
+    let audience = |resource: &Resource| at.audience(resource);
+    let authority = Authority {
+        base: &at.endpoints.authority,
+        tenant,
+        flavor,
+        from: at.from,
+        audience: &audience,
+    };
+    let made = api.identity.directory_token(&authority, &form).await?;
+    Ok(answer::json(&made))
+}
