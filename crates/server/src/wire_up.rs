@@ -11,7 +11,9 @@ use lazuli_api::{
 };
 use lazuli_db::clock::Clock;
 use lazuli_db::{Db, PostgresOptions, SqliteOptions, params};
-use lazuli_identity::{FirstStart, Identity, IdentityOptions, KeyError, RegistryId};
+use lazuli_identity::{
+    DirectoryOptions, FirstStart, Identity, IdentityOptions, KeyError, RegistryId,
+};
 use lazuli_registry::retention::Retention;
 use lazuli_registry::{CacheOptions, Registry, gc};
 use lazuli_wire::oci::{Algorithm, Digest, ManifestLimits};
@@ -80,9 +82,35 @@ pub(crate) async fn open_identity(
         admin_password: settings.admin.password.clone(),
         ..IdentityOptions::new(settings.general.registry_name.0.as_str())
     };
-    Identity::open(db.clone(), clock.clone(), master_key, options)
+    let (identity, first_start) = Identity::open(db.clone(), clock.clone(), master_key, options)
         .await
-        .map_err(identity_error)
+        .map_err(identity_error)?;
+    install_directory(settings, &identity, first_start.as_ref()).await?;
+    Ok((identity, first_start))
+}
+
+/// Makes the directory at first start. Its first administrator has the admin user's first password.
+async fn install_directory(
+    settings: &Settings,
+    identity: &Identity,
+    first_start: Option<&FirstStart>,
+) -> anyhow::Result<()> {
+    let generated = first_start.and_then(|first| first.generated_password.clone());
+    let options = DirectoryOptions {
+        domain: naming(settings, None).domain,
+        admin_password: generated.or_else(|| settings.admin.password.clone()),
+    };
+    let start = identity.install_directory(options).await;
+    let start = start.context("cannot make the directory")?;
+    if let Some(made) = start.made
+        && made.generated_password.is_some()
+    {
+        tracing::warn!(
+            name = made.name,
+            "the directory is new and its administrator has no password yet: run `lazuli identity user set-password admin`"
+        );
+    }
+    Ok(())
 }
 
 fn identity_error(error: lazuli_identity::Error) -> anyhow::Error {
