@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use lazuli_wire::oci::RepositoryName;
 use lazuli_wire::token::{Action, Actions};
 
 use crate::permission::Permission;
-use crate::principal::{Principal, PrincipalKind, RegistryId};
+use crate::principal::{Principal, RegistryId};
+use crate::state::RegistryState;
 
 /// Proof that a principal has the permission `P` on a repository of a registry. Whether the repository exists is not
 /// part of it. Cloning shares.
@@ -66,16 +68,36 @@ impl<P: Permission> fmt::Debug for RepositoryAccess<P> {
     }
 }
 
-/// Proof that a principal may list the repositories of a registry (`registry:catalog:*`).
-#[derive(Debug, Clone)]
+/// Proof that a principal may list the repositories of a registry (`registry:catalog:*`), and which of them.
+#[derive(Clone)]
 pub struct CatalogAccess {
     principal: Principal,
+    /// `None`: all of them.
+    filter: Option<Filter>,
+}
+
+/// Those that may be read, by the state at a time (microseconds).
+#[derive(Clone)]
+struct Filter {
+    state: Arc<RegistryState>,
+    now: i64,
 }
 
 impl CatalogAccess {
     pub(crate) fn new(principal: &Principal) -> Self {
         Self {
             principal: principal.clone(),
+            filter: None,
+        }
+    }
+
+    pub(crate) fn to_readable(principal: &Principal, state: &Arc<RegistryState>, now: i64) -> Self {
+        Self {
+            principal: principal.clone(),
+            filter: Some(Filter {
+                state: Arc::clone(state),
+                now,
+            }),
         }
     }
 
@@ -87,6 +109,29 @@ impl CatalogAccess {
     /// Who has the permission.
     pub fn principal(&self) -> &Principal {
         &self.principal
+    }
+
+    /// Whether every repository may be listed, so that none has to be asked about.
+    pub fn lists_all(&self) -> bool {
+        self.filter.is_none()
+    }
+
+    /// Whether this repository may be listed: no name is told to those who may not read what is in it.
+    pub fn may_list(&self, repository: &str) -> bool {
+        let Some(Filter { state, now }) = &self.filter else {
+            return true;
+        };
+        let rights = state.repository_rights(self.principal.who(), repository, READ, *now);
+        !rights.intersection(READ).is_empty()
+    }
+}
+
+impl fmt::Debug for CatalogAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CatalogAccess")
+            .field("principal", &self.principal)
+            .field("lists_all", &self.lists_all())
+            .finish()
     }
 }
 
@@ -104,23 +149,8 @@ pub enum Denied {
     Forbidden,
 }
 
-/// What a kind of identity may do on every repository of its registry.
-pub(crate) fn repository_rights(kind: PrincipalKind, anonymous_pull: bool) -> Actions {
-    const READ: Actions = Actions::of(&[Action::Pull, Action::MetadataRead]);
-    match kind {
-        PrincipalKind::Admin => Actions::ALL,
-        PrincipalKind::Anonymous if anonymous_pull => READ,
-        PrincipalKind::Anonymous => Actions::NONE,
-    }
-}
-
-/// Whether a kind of identity may list the repositories of its registry.
-pub(crate) fn catalog_right(kind: PrincipalKind, anonymous_pull: bool) -> bool {
-    match kind {
-        PrincipalKind::Admin => true,
-        PrincipalKind::Anonymous => anonymous_pull,
-    }
-}
+/// What everybody may do where anonymous pull is on.
+pub(crate) const READ: Actions = Actions::of(&[Action::Pull, Action::MetadataRead]);
 
 /// Whether a principal may do something, from what the identity may and what its token grants.
 ///

@@ -10,6 +10,7 @@ use crate::jwt;
 use crate::permission::{
     Delete, DeletedRead, DeletedRestore, MetadataRead, MetadataWrite, Permission, Pull, Push,
 };
+use crate::principal::PrincipalKind;
 use crate::tokens::*;
 
 const NAMES: [&str; 4] = ["a", "b", "team/a", "team/a/b"];
@@ -56,7 +57,8 @@ fn through_a_token(state: &RegistryState, principal: &Principal, scopes: &[Scope
     verify_access(state, SERVICE, &token, NOW * MICROS)
         .ok()
         .unwrap()
-        .principal
+        .known(state)
+        .unwrap()
 }
 
 /// A permission is given if and only if both the identity may and every list of scopes asks for an action that meets it.
@@ -72,7 +74,7 @@ fn check_permission<P: Permission>(
             rights.allows(action) && lists.iter().all(|scopes| asked(scopes, kind, name, action))
         });
         assert_eq!(
-            state.authorize::<P>(principal, name).is_ok(),
+            state.authorize::<P>(principal, name, NOW * MICROS).is_ok(),
             expected,
             "{name} {} {lists:?}",
             P::ACTION
@@ -85,7 +87,7 @@ fn access_rights(kind: PrincipalKind, anonymous_pull: bool) -> Actions {
     match (kind, anonymous_pull) {
         (PrincipalKind::Admin, _) => Actions::of(&Action::ALL),
         (PrincipalKind::Anonymous, true) => Actions::of(&[Action::Pull, Action::MetadataRead]),
-        (PrincipalKind::Anonymous, false) => Actions::NONE,
+        _ => Actions::NONE,
     }
 }
 
@@ -136,11 +138,11 @@ proptest! {
         // Switching anonymous pull off counts for tokens that are out already.
         let off = super::state(false);
         if !is_admin {
-            prop_assert_eq!(off.authorize::<Pull>(&derived, "a"), Err(Denied::Unauthenticated));
+            prop_assert_eq!(off.authorize::<Pull>(&derived, "a", NOW * MICROS), Err(Denied::Unauthenticated));
         }
         // A principal of this registry has no rights in another.
         let other = RegistryState::with_keys(RegistryId::new(2), true, &[]);
-        prop_assert!(other.authorize::<Pull>(&derived, "a").is_err());
+        prop_assert!(other.authorize::<Pull>(&derived, "a", NOW * MICROS).is_err());
         prop_assert!(other.authorize_catalog(&identity).is_err());
     }
 

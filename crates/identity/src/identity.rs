@@ -17,11 +17,13 @@ use crate::install::{self, FirstStart, IdentityOptions};
 use crate::issued::Issued;
 use crate::jwt;
 use crate::keys::{MasterKey, Purpose};
-use crate::log_in::{LogIn, LogIns};
+use crate::log_in::LogIns;
 use crate::permission::Permission;
 use crate::principal::{Principal, RegistryId};
 use crate::rbac::RightsCache;
+use crate::rbac::registry::Listable;
 use crate::registries;
+use crate::scope_maps::rights::TokenRightsCache;
 use crate::state::RegistryState;
 use crate::states::{States, UNKNOWN_KEY_RELOAD};
 use crate::store::{self, AdminPassword};
@@ -60,9 +62,10 @@ pub(crate) struct Inner {
     pub(crate) states: Arc<States>,
     tokens: TokenCache,
     pub(crate) issued: Issued,
-    log_ins: LogIns,
+    pub(crate) log_ins: LogIns,
     pub(crate) directory: Arc<Directory>,
     pub(crate) rights: RightsCache,
+    pub(crate) token_rights: TokenRightsCache,
     /// Signatures at a time: as many as there are cores.
     pub(crate) signing: Semaphore,
 }
@@ -95,6 +98,7 @@ impl Identity {
         let inner = Inner {
             directory: Arc::new(directory),
             rights: RightsCache::new(),
+            token_rights: TokenRightsCache::new(),
             db,
             clock,
             master,
@@ -129,13 +133,12 @@ impl Identity {
             .get(&registry)
             .filter(|state| inner.states.is_good(state, now))?;
         inner.states.refresh_if_due(state, now);
+        let at = (now, inner.states.policy.get());
         let Some(header) = authorization else {
             return Some(state.anonymous.clone());
         };
         if let Some(token) = header::bearer_bytes(header) {
-            return inner
-                .tokens
-                .get(state, service, Purpose::Access, token, now);
+            return inner.tokens.get(state, service, Purpose::Access, token, at);
         }
         if header.len() > CACHED_HEADER {
             return None;
@@ -149,12 +152,12 @@ impl Identity {
                 let known = |purpose| {
                     inner
                         .tokens
-                        .get(state, service, purpose, password.as_bytes(), now)
+                        .get(state, service, purpose, password.as_bytes(), at)
                 };
                 known(Purpose::Refresh).or_else(|| known(Purpose::Access))
             }
             Authorization::Basic { user, password } => {
-                inner.log_ins.remembered(state, user, password, now)
+                inner.log_ins.remembered(state, user, password, at)
             }
             Authorization::Bearer(_) => None,
         }
@@ -223,17 +226,8 @@ impl Identity {
                 outcome => outcome,
             };
         }
-        let now = self.inner().clock.now_us();
-        match self
-            .inner()
-            .log_ins
-            .compare(state, from, user, password, now)
-            .await?
-        {
-            LogIn::Accepted(principal) => Ok(principal),
-            LogIn::Refused => Err(AuthError::WrongPassword),
-            LogIn::Busy => Err(AuthError::TooManyAttempts),
-        }
+        self.sign_in_with_password(state, from, user, password)
+            .await
     }
 
     /// Whose token this is.
@@ -246,10 +240,13 @@ impl Identity {
     ) -> Result<Principal, AuthError> {
         let inner = self.inner();
         let now = inner.clock.now_us();
-        if let Some(principal) = inner
-            .tokens
-            .get(state, service, purpose, token.as_bytes(), now)
-        {
+        if let Some(principal) = inner.tokens.get(
+            state,
+            service,
+            purpose,
+            token.as_bytes(),
+            (now, inner.states.policy.get()),
+        ) {
             return Ok(principal);
         }
         let check = match purpose {
@@ -267,24 +264,23 @@ impl Identity {
                 .await?;
             outcome = check(&state, service, token, now);
         }
-        match outcome {
-            Ok(verified) => {
-                let principal = verified.principal;
-                inner.tokens.insert(
-                    &state,
-                    service,
-                    purpose,
-                    token.as_bytes(),
-                    verified.taken_until,
-                    &principal,
-                );
-                Ok(principal)
-            }
-            Err(reason) => {
-                tracing::debug!(registry = %state.registry, ?purpose, ?reason, "token refused");
-                Err(AuthError::InvalidToken)
-            }
-        }
+        let refused = |reason: &dyn std::fmt::Debug| {
+            tracing::debug!(registry = %state.registry, ?purpose, ?reason, "token refused");
+            AuthError::InvalidToken
+        };
+        let verified = outcome.map_err(|reason| refused(&reason))?;
+        let taken_until = verified.taken_until;
+        let principal = self.principal_of(&state, verified).await?;
+        let principal = principal.ok_or_else(|| refused(&Rejected::Subject))?;
+        inner.tokens.insert(
+            &state,
+            service,
+            purpose,
+            token.as_bytes(),
+            taken_until,
+            &principal,
+        );
+        Ok(principal)
     }
 
     /// Whether a principal may do something with a repository, whether or not it exists.
@@ -296,11 +292,12 @@ impl Identity {
     ) -> Result<RepositoryAccess<P>, Denied> {
         let states = self.inner().states.current();
         let state = states.get(&registry).ok_or(Denied::Unauthenticated)?;
-        state.authorize::<P>(principal, repository)?;
+        let now = self.inner().clock.now_us();
+        state.authorize::<P>(principal, repository, now)?;
         Ok(RepositoryAccess::new(principal, repository))
     }
 
-    /// Whether a principal may list the repositories of a registry.
+    /// Whether a principal may list the repositories of a registry, and which.
     pub fn authorize_catalog(
         &self,
         principal: &Principal,
@@ -308,8 +305,12 @@ impl Identity {
     ) -> Result<CatalogAccess, Denied> {
         let states = self.inner().states.current();
         let state = states.get(&registry).ok_or(Denied::Unauthenticated)?;
-        state.authorize_catalog(principal)?;
-        Ok(CatalogAccess::new(principal))
+        Ok(match state.authorize_catalog(principal)? {
+            Listable::All | Listable::Nothing => CatalogAccess::new(principal),
+            Listable::Readable => {
+                CatalogAccess::to_readable(principal, state, self.inner().clock.now_us())
+            }
+        })
     }
 
     /// Whether a principal is known to a registry: what `GET /v2/` asks. A caller without credentials is not, so

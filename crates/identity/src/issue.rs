@@ -97,7 +97,7 @@ impl Identity {
                 return Err(TokenError::GrantType);
             }
         };
-        if principal.is_anonymous() && !state.anonymous_pull {
+        if principal.is_anonymous() && !state.anonymous_may_pull() {
             return Err(TokenError::AnonymousRefused);
         }
         let access_token = self
@@ -108,7 +108,7 @@ impl Identity {
         }
         let renewable = match principal.proof() {
             Proof::RefreshToken { .. } => true,
-            Proof::Password => request.username.is_some(),
+            Proof::Password | Proof::EndingPassword { .. } => request.username.is_some(),
             Proof::AccessToken { .. } | Proof::None => false,
         };
         let refresh_token = if request.offline && renewable {
@@ -122,11 +122,11 @@ impl Identity {
         })
     }
 
-    /// `/oauth2/exchange`: a refresh token for a token of an identity provider, or for another refresh token.
+    /// `/oauth2/exchange`: a refresh token for a token of a directory, or for another refresh token.
     ///
-    /// No identity provider is known yet, so only this registry's own refresh tokens are taken, in either parameter.
+    /// This registry's own refresh tokens are taken in either parameter; the new token ends when the old one would have.
     /// Its access tokens are not: a refresh token stands for everything its identity may do, which is more than an
-    /// access token grants. The new token ends when the old one would have.
+    /// access token grants.
     pub async fn exchange(
         &self,
         registry: RegistryId,
@@ -149,6 +149,11 @@ impl Identity {
             if !matches!(outcome, Err(AuthError::InvalidToken)) {
                 break;
             }
+        }
+        if let (Err(AuthError::InvalidToken), Some(token)) = (&outcome, &request.access_token) {
+            outcome = self
+                .sign_in_with_directory_token(&state, token, request.tenant.as_deref())
+                .await;
         }
         let principal = outcome?;
         let refresh_token = self.refresh_token(&state, service, &principal).await?;

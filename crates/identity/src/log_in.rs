@@ -8,7 +8,7 @@ use quick_cache::sync::Cache;
 
 use crate::error::Error;
 use crate::fair::{Division, FairShare, Origin};
-use crate::principal::{Principal, PrincipalKind, Proof};
+use crate::principal::{Principal, PrincipalKind, Proof, Who};
 use crate::random::{self, NoEntropy};
 use crate::state::{Credential, RegistryState};
 
@@ -71,10 +71,29 @@ impl LogIns {
         state: &RegistryState,
         user: &str,
         password: &str,
-        now: i64,
+        (now, policy): (i64, i64),
     ) -> Option<Principal> {
         let outcome = self.accepted.get(&self.key_of(state, user, password))?;
-        outcome.principal.filter(|_| now < outcome.until)
+        outcome
+            .principal
+            .filter(|principal| now < outcome.until && principal.is_current(policy))
+    }
+
+    /// Remembers until when (microseconds) somebody signs in with these words.
+    pub(crate) fn remember(
+        &self,
+        state: &RegistryState,
+        user: &str,
+        password: &str,
+        principal: &Principal,
+        until: i64,
+    ) {
+        let outcome = Outcome {
+            principal: Some(principal.clone()),
+            until,
+        };
+        self.accepted
+            .insert(self.key_of(state, user, password), outcome);
     }
 
     /// Compares. Several requests with the same words wait for one comparison, so that a client that opens many
@@ -91,6 +110,7 @@ impl LogIns {
         if let Some(outcome) = self.accepted.get(&key)
             && now < outcome.until
             && let Some(principal) = outcome.principal
+            && principal.kind() == PrincipalKind::Admin
         {
             return Ok(LogIn::Accepted(principal));
         }
@@ -113,7 +133,7 @@ impl LogIns {
             Matched::Yes { until } => Outcome {
                 principal: Some(Principal::new(
                     state.registry,
-                    PrincipalKind::Admin,
+                    Who::Admin,
                     state.name.as_str(),
                     Proof::Password,
                 )),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use lazuli_wire::arm_scope::ArmScope;
+use lazuli_wire::rbac::RepositoryPattern;
 use lazuli_wire::token::Actions;
 
 use crate::access::{self, Denied};
@@ -10,8 +12,9 @@ use crate::grants::Grants;
 use crate::keys::{MasterKey, Purpose, SigningKey};
 use crate::passwords::PasswordHash;
 use crate::permission::{Permission, is_met};
-use crate::principal::{Principal, PrincipalKind, Proof, RegistryId};
-use crate::store::Rows;
+use crate::principal::{Principal, Proof, RegistryId, Who};
+use crate::rbac::registry::{Listable, Mode};
+use crate::store::{ResourceRow, Rows};
 use crate::tokens;
 
 /// A registry as it was read at `loaded_at`.
@@ -20,8 +23,12 @@ pub(crate) struct RegistryState {
     /// The registry's name, which is also the admin user's.
     pub(crate) name: String,
     pub(crate) anonymous_pull: bool,
+    /// What everybody may pull, even without `anonymous_pull`.
+    pub(crate) anonymous_repositories: Vec<RepositoryPattern>,
     /// Whether the admin user may sign in, and its tokens count.
     pub(crate) admin_enabled: bool,
+    /// As a resource of the management plane, if it is one.
+    resource: Option<ResourceRow>,
     /// Newest first.
     keys: Vec<Key>,
     pub(crate) credentials: Vec<Credential>,
@@ -97,10 +104,15 @@ impl RegistryState {
             .collect::<Result<_, Error>>()?;
         let mut state = Self {
             registry,
-            anonymous: Principal::new(registry, PrincipalKind::Anonymous, "anonymous", Proof::None),
+            anonymous: Principal::new(registry, Who::Anonymous, "anonymous", Proof::None),
             name: rows.name,
             anonymous_pull: rows.anonymous_pull,
-            admin_enabled,
+            anonymous_repositories: rows.anonymous_repositories,
+            admin_enabled: rows
+                .resource
+                .as_ref()
+                .map_or(admin_enabled, |resource| resource.admin_enabled),
+            resource: rows.resource,
             keys,
             credentials,
             generation,
@@ -123,6 +135,9 @@ impl RegistryState {
         };
         self.name == other.name
             && self.anonymous_pull == other.anonymous_pull
+            && self.anonymous_repositories == other.anonymous_repositories
+            && self.admin_enabled == other.admin_enabled
+            && self.resource == other.resource
             && self.credentials == other.credentials
             && keys(self) == keys(other)
     }
@@ -154,17 +169,64 @@ impl RegistryState {
             .map(|key| &*key.key)
     }
 
-    /// The name of an identity, for logs.
-    pub(crate) fn name_of(&self, kind: PrincipalKind) -> &str {
-        match kind {
-            PrincipalKind::Anonymous => self.anonymous.name(),
-            PrincipalKind::Admin => &self.name,
+    /// Where the registry is for roles. One that is no resource is reached by roles for the whole installation.
+    pub(crate) fn scope(&self) -> ArmScope {
+        self.resource
+            .as_ref()
+            .map_or_else(ArmScope::root, |resource| resource.scope.clone())
+    }
+
+    /// How rights are made of roles.
+    pub(crate) fn mode(&self) -> Mode {
+        match &self.resource {
+            Some(resource) if resource.abac => Mode::Abac,
+            _ => Mode::Legacy,
         }
     }
 
-    /// What a kind of identity may do on every repository.
-    pub(crate) fn repository_rights(&self, kind: PrincipalKind) -> Actions {
-        access::repository_rights(kind, self.anonymous_pull)
+    /// Whether tokens for the management plane are taken in exchange, too.
+    pub(crate) fn takes_arm_tokens(&self) -> bool {
+        self.resource
+            .as_ref()
+            .is_none_or(|resource| resource.arm_tokens)
+    }
+
+    /// Whether nobody in particular may pull anything.
+    pub(crate) fn anonymous_may_pull(&self) -> bool {
+        self.anonymous_pull || !self.anonymous_repositories.is_empty()
+    }
+
+    /// The name of an identity, for logs.
+    pub(crate) fn name_of<'s>(&'s self, who: &'s Who) -> &'s str {
+        match who {
+            Who::Anonymous => self.anonymous.name(),
+            Who::Admin => &self.name,
+            Who::Token(rights) => &rights.name,
+            Who::Directory(identity, _) => &identity.name,
+        }
+    }
+
+    /// What of `wanted` an identity may do with a repository at a time (microseconds), and perhaps more.
+    pub(crate) fn repository_rights(
+        &self,
+        who: &Who,
+        repository: &str,
+        wanted: Actions,
+        now: i64,
+    ) -> Actions {
+        match who {
+            Who::Admin => Actions::ALL,
+            Who::Anonymous => {
+                let named = |pattern: &RepositoryPattern| pattern.matches(repository);
+                if self.anonymous_pull || self.anonymous_repositories.iter().any(named) {
+                    access::READ
+                } else {
+                    Actions::NONE
+                }
+            }
+            Who::Token(rights) => rights.on_repository(repository),
+            Who::Directory(_, rights) => rights.on_repository(repository, wanted, now),
+        }
     }
 
     /// Whether a principal has a permission on a repository: what the identity may, and its token, if any, grants.
@@ -172,8 +234,9 @@ impl RegistryState {
         &self,
         principal: &Principal,
         repository: &str,
+        now: i64,
     ) -> Result<(), Denied> {
-        let identity = self.repository_rights(principal.kind());
+        let identity = self.repository_rights(principal.who(), repository, P::MET_BY, now);
         let both = principal.grants().map_or(identity, |grants| {
             identity.intersection(grants.on_repository(repository))
         });
@@ -185,16 +248,38 @@ impl RegistryState {
         )
     }
 
-    /// Whether a principal may list the repositories.
-    pub(crate) fn authorize_catalog(&self, principal: &Principal) -> Result<(), Denied> {
-        let identity = self.catalog_right(principal.kind());
+    /// Which repositories a principal may list, if it may list any.
+    pub(crate) fn authorize_catalog(&self, principal: &Principal) -> Result<Listable, Denied> {
+        let listable = self.listable(principal.who());
         let token = principal.grants().is_none_or(Grants::allows_catalog);
-        access::decide(principal, self.registry, identity, token)
+        access::decide(
+            principal,
+            self.registry,
+            listable != Listable::Nothing,
+            token,
+        )?;
+        Ok(listable)
     }
 
-    /// Whether a kind of identity may list the repositories.
-    pub(crate) fn catalog_right(&self, kind: PrincipalKind) -> bool {
-        access::catalog_right(kind, self.anonymous_pull)
+    /// Which repositories an identity may list.
+    pub(crate) fn listable(&self, who: &Who) -> Listable {
+        match who {
+            Who::Admin => Listable::All,
+            Who::Anonymous if self.anonymous_pull => Listable::All,
+            Who::Anonymous if self.anonymous_may_pull() => Listable::Readable,
+            // As in Azure.
+            Who::Anonymous | Who::Token(_) => Listable::Nothing,
+            Who::Directory(_, rights) => rights.catalog(),
+        }
+    }
+
+    /// Whether an identity may list what was deleted and is still kept.
+    pub(crate) fn deleted_catalog_right(&self, who: &Who) -> bool {
+        match who {
+            Who::Admin => true,
+            Who::Anonymous | Who::Token(_) => false,
+            Who::Directory(_, rights) => rights.deleted_catalog(),
+        }
     }
 }
 
@@ -210,7 +295,9 @@ impl RegistryState {
             registry,
             name: "lazuli".to_owned(),
             anonymous_pull,
+            anonymous_repositories: Vec::new(),
             admin_enabled: true,
+            resource: None,
             keys: keys
                 .iter()
                 .map(|(key, retired_at)| Key {
@@ -219,7 +306,7 @@ impl RegistryState {
                 })
                 .collect(),
             credentials: Vec::new(),
-            anonymous: Principal::new(registry, PrincipalKind::Anonymous, "anonymous", Proof::None),
+            anonymous: Principal::new(registry, Who::Anonymous, "anonymous", Proof::None),
             generation: 1,
             loaded_at: 0,
             epoch: 0,

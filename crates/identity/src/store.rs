@@ -1,6 +1,8 @@
 //! The rows of this crate: registries, signing keys, credentials.
 
-use lazuli_db::{Result, Tx, params};
+use lazuli_db::{Error, Result, Tx, params, settings};
+use lazuli_wire::arm_scope::ArmScope;
+use lazuli_wire::rbac::RepositoryPattern;
 
 use crate::keys::Purpose;
 use crate::passwords::PasswordHash;
@@ -40,6 +42,19 @@ pub(crate) struct Rows {
     pub(crate) credentials: Vec<CredentialRow>,
     /// The generation of the policy.
     pub(crate) policy: i64,
+    /// As a resource of the management plane, if it is one.
+    pub(crate) resource: Option<ResourceRow>,
+    /// What everybody may pull, even when anonymous pull is off.
+    pub(crate) anonymous_repositories: Vec<RepositoryPattern>,
+}
+
+/// What a registry's resource decides about access.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ResourceRow {
+    pub(crate) scope: ArmScope,
+    pub(crate) admin_enabled: bool,
+    pub(crate) abac: bool,
+    pub(crate) arm_tokens: bool,
 }
 
 /// A signing key as stored. Times in microseconds.
@@ -95,13 +110,64 @@ pub(crate) fn load(tx: &mut Tx<'_>, registry: RegistryId) -> Result<Option<Rows>
             })
         },
     )?;
+    let resource = resource(tx, registry, &name)?;
     Ok(Some(Rows {
         name,
         anonymous_pull,
         keys,
         credentials,
         policy: crate::rbac::policy::generation(tx)?,
+        resource,
+        anonymous_repositories: anonymous_repositories(tx, registry)?,
     }))
+}
+
+fn resource(tx: &mut Tx<'_>, registry: RegistryId, name: &str) -> Result<Option<ResourceRow>> {
+    let row = tx.query_one(
+        "SELECT subscription_id, resource_group, admin_enabled, abac, arm_tokens FROM registry_resources
+         WHERE registry_id = ?1",
+        params![registry.get()],
+        |row| {
+            let scope = ArmScope::registry(row.get_text(0)?, row.get_text(1)?, name);
+            Ok(ResourceRow {
+                scope: scope.map_err(|_| Error::Corrupt("registry_resources.resource_group"))?,
+                admin_enabled: row.get_bool(2)?,
+                abac: row.get_bool(3)?,
+                arm_tokens: row.get_bool(4)?,
+            })
+        },
+    )?;
+    Ok(row)
+}
+
+/// The setting that holds what everybody may pull from a registry.
+fn anonymous_setting(registry: RegistryId) -> String {
+    format!("anonymous_repositories.{registry}")
+}
+
+/// What everybody may pull from a registry, even when anonymous pull is off.
+pub(crate) fn anonymous_repositories(
+    tx: &mut Tx<'_>,
+    registry: RegistryId,
+) -> Result<Vec<RepositoryPattern>> {
+    match settings::get(tx, &anonymous_setting(registry))? {
+        Some(text) => serde_json::from_str(&text).map_err(|_| Error::Corrupt("settings.value")),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Sets it.
+pub(crate) fn set_anonymous_repositories(
+    tx: &mut Tx<'_>,
+    registry: RegistryId,
+    patterns: &[RepositoryPattern],
+) -> Result<()> {
+    let name = anonymous_setting(registry);
+    if patterns.is_empty() {
+        return settings::remove(tx, &name);
+    }
+    let text = serde_json::to_string(patterns).unwrap_or_default();
+    settings::set(tx, &name, &text)
 }
 
 /// Whether a registry exists.

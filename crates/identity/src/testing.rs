@@ -10,18 +10,18 @@ use crate::header::{self, Authorization, Malformed};
 use crate::jwt;
 use crate::keys::{KeyError, Purpose, SigningKey};
 use crate::permission::Permission;
-use crate::principal::{Principal, PrincipalKind, Proof, RegistryId};
+use crate::principal::{Principal, Proof, RegistryId, Who};
 use crate::state::RegistryState;
 use crate::tokens;
 
 /// The admin of a registry.
 pub fn admin(registry: RegistryId) -> Principal {
-    Principal::new(registry, PrincipalKind::Admin, "admin", Proof::Password)
+    Principal::new(registry, Who::Admin, "admin", Proof::Password)
 }
 
 /// Nobody in particular, in a registry.
 pub fn anonymous(registry: RegistryId) -> Principal {
-    Principal::new(registry, PrincipalKind::Anonymous, "anonymous", Proof::None)
+    Principal::new(registry, Who::Anonymous, "anonymous", Proof::None)
 }
 
 /// Any permission on any repository, held by the admin of the registry.
@@ -96,13 +96,13 @@ impl TokenVerifier {
     /// Who presents this access token to a login server at a time (microseconds since the Unix epoch).
     pub fn access(&self, service: &str, token: &str, now_us: i64) -> Option<Principal> {
         let verified = tokens::verify_access(&self.state, service, token, now_us).ok()?;
-        Some(verified.principal)
+        verified.known(&self.state)
     }
 
     /// As [`Self::access`], of refresh tokens.
     pub fn refresh(&self, service: &str, token: &str, now_us: i64) -> Option<Principal> {
         let verified = tokens::verify_refresh(&self.state, service, token, now_us).ok()?;
-        Some(verified.principal)
+        verified.known(&self.state)
     }
 }
 

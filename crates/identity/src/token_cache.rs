@@ -43,20 +43,22 @@ impl TokenCache {
         Self(Cache::with_weighter(1024, CAPACITY, Weight))
     }
 
-    /// The principal of a token that was verified before, if every condition still holds.
+    /// The principal of a token that was verified before, if every condition still holds at a time and with a generation of the
+    /// policy.
     pub(crate) fn get(
         &self,
         state: &RegistryState,
         service: &str,
         purpose: Purpose,
         token: &[u8],
-        now: i64,
+        (now, policy): (i64, i64),
     ) -> Option<Principal> {
         let verified = self.0.get(token)?;
         let holds = verified.purpose == purpose
             && verified.generation == state.generation
             && now < verified.expires_at
             && verified.principal.registry() == state.registry
+            && verified.principal.is_current(policy)
             && *verified.service == *service;
         holds.then(|| verified.principal.clone())
     }
@@ -90,18 +92,13 @@ impl TokenCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::principal::{PrincipalKind, Proof, RegistryId};
+    use crate::principal::{Proof, RegistryId, Who};
 
     #[test]
     fn the_cache_is_bounded_in_bytes_whatever_the_tokens_look_like() {
         let cache = TokenCache::new();
         let state = RegistryState::with_keys(RegistryId::DEFAULT, false, &[]);
-        let principal = Principal::new(
-            RegistryId::DEFAULT,
-            PrincipalKind::Admin,
-            "lazuli",
-            Proof::Password,
-        );
+        let principal = Principal::new(RegistryId::DEFAULT, Who::Admin, "lazuli", Proof::Password);
         for length in [1000, 16_000, 10] {
             for index in 0..10_000 {
                 let token = format!("{index:0length$}").into_bytes();
@@ -128,12 +125,7 @@ mod tests {
     fn a_hit_needs_every_condition_under_which_the_token_was_verified() {
         let cache = TokenCache::new();
         let mut state = RegistryState::with_keys(RegistryId::DEFAULT, false, &[]);
-        let principal = Principal::new(
-            RegistryId::DEFAULT,
-            PrincipalKind::Admin,
-            "lazuli",
-            Proof::Password,
-        );
+        let principal = Principal::new(RegistryId::DEFAULT, Who::Admin, "lazuli", Proof::Password);
         cache.insert(
             &state,
             "service",
@@ -143,7 +135,9 @@ mod tests {
             &principal,
         );
         let hit = |state: &RegistryState, service, purpose, token, now| {
-            cache.get(state, service, purpose, token, now).is_some()
+            cache
+                .get(state, service, purpose, token, (now, 0))
+                .is_some()
         };
         assert!(hit(&state, "service", Purpose::Access, b"token", 99));
         assert!(!hit(&state, "service", Purpose::Access, b"token", 100));

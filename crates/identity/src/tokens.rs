@@ -3,15 +3,18 @@
 //! Names, versions and lifetimes are those of Azure Container Registry. A refresh token stands for an identity; an
 //! access token for what its holder may do. Nothing made from a token outlives it.
 
+use lazuli_wire::Guid;
 use lazuli_wire::token::{
-    ACCESS_TOKEN, ANONYMOUS_SUBJECT, AccessClaims, AccessEntry, Actions, CommonClaims, ISSUER,
-    Listing, Permissions, REFRESH_TOKEN, RefreshClaims, Scope,
+    ACCESS_TOKEN, ANONYMOUS_SUBJECT, AccessClaims, AccessEntry, Action, Actions, CommonClaims,
+    Holder, ISSUER, Listing, Permissions, REFRESH_TOKEN, RefreshClaims, Scope,
 };
 
 use crate::grants::Grants;
 use crate::jwt::{self, Payload};
 use crate::keys::Purpose;
-use crate::principal::{Principal, PrincipalKind, Proof, RegistryId};
+use crate::principal::{DirectoryIdentity, Principal, Proof, RegistryId, Who};
+use crate::rbac::cache::Owner;
+use crate::rbac::registry::Listable;
 use crate::state::RegistryState;
 
 /// Seconds a refresh token lives.
@@ -54,6 +57,8 @@ pub(crate) enum Rejected {
     Kind,
     /// `sub` is nobody this registry knows, or may not sign in.
     Subject,
+    /// Rights were made of roles in another way when it was made.
+    Mode,
     /// `exp` has passed.
     Expired,
     /// `nbf` or `iat` is to come.
@@ -62,11 +67,43 @@ pub(crate) enum Rejected {
     Lifetime,
 }
 
-/// A token that passed every check.
+/// A token that passed every check but one: whether its subject is there still.
 pub(crate) struct Verified {
-    pub(crate) principal: Principal,
+    pub(crate) subject: Subject,
+    pub(crate) proof: Proof,
     /// Microseconds until which it is taken.
     pub(crate) taken_until: i64,
+}
+
+impl Verified {
+    /// The principal, when nothing has to be looked up for it.
+    pub(crate) fn known(&self, state: &RegistryState) -> Option<Principal> {
+        let who = match self.subject {
+            Subject::Anonymous => Who::Anonymous,
+            Subject::Admin => Who::Admin,
+            Subject::Token { .. } | Subject::Directory(_) => return None,
+        };
+        let name = state.name_of(&who).to_owned();
+        Some(Principal::new(
+            state.registry,
+            who,
+            name,
+            self.proof.clone(),
+        ))
+    }
+}
+
+/// Whose a token is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Anonymous,
+    Admin,
+    /// A token with a scope map, by the key of its name, and its identifier.
+    Token {
+        key: Box<str>,
+        object: Guid,
+    },
+    Directory(DirectoryIdentity),
 }
 
 /// Verifies an access token that came to a login server.
@@ -78,8 +115,9 @@ pub(crate) fn verify_access(
 ) -> Result<Verified, Rejected> {
     let payload = signed(state, Purpose::Access, token, now_us)?;
     let claims = AccessClaims::parse(payload.as_bytes()).map_err(|_| Rejected::Claims)?;
-    let kind = subject(state, &claims.common)?;
-    let (version, life) = access_form(kind);
+    let subject = subject(state, &claims.common)?;
+    let is_anonymous = subject == Subject::Anonymous;
+    let (version, life) = access_form(is_anonymous);
     check(
         state,
         service,
@@ -87,11 +125,10 @@ pub(crate) fn verify_access(
         (ACCESS_TOKEN, version, life),
         now_us,
     )?;
-    let grants = grants_of(kind, claims.access);
+    let grants = grants_of(is_anonymous, claims.access);
     let expires_at = claims.common.exp.saturating_mul(MICROS);
     Ok(verified(
-        state,
-        kind,
+        subject,
         Proof::AccessToken { grants, expires_at },
         expires_at,
     ))
@@ -106,8 +143,8 @@ pub(crate) fn verify_refresh(
 ) -> Result<Verified, Rejected> {
     let payload = signed(state, Purpose::Refresh, token, now_us)?;
     let claims = RefreshClaims::parse(payload.as_bytes()).map_err(|_| Rejected::Claims)?;
-    let kind = subject(state, &claims.common)?;
-    if kind == PrincipalKind::Anonymous {
+    let subject = subject(state, &claims.common)?;
+    if subject == Subject::Anonymous {
         return Err(Rejected::Subject);
     }
     check(
@@ -119,8 +156,7 @@ pub(crate) fn verify_refresh(
     )?;
     let expires_at = claims.common.exp.saturating_mul(MICROS);
     Ok(verified(
-        state,
-        kind,
+        subject,
         Proof::RefreshToken { expires_at },
         expires_at,
     ))
@@ -155,6 +191,11 @@ fn check(
     if claims.grant_type != grant_type || claims.version != version {
         return Err(Rejected::Kind);
     }
+    // Anonymous tokens grant the same in either mode.
+    let is_anonymous = claims.sub == ANONYMOUS_SUBJECT;
+    if !is_anonymous && claims.holder.role_mode.as_deref() != state.mode().mark() {
+        return Err(Rejected::Mode);
+    }
     if claims.exp.saturating_add(SKEW) <= now {
         return Err(Rejected::Expired);
     }
@@ -167,36 +208,95 @@ fn check(
     Ok(())
 }
 
-fn verified(state: &RegistryState, kind: PrincipalKind, proof: Proof, expires_at: i64) -> Verified {
+fn verified(subject: Subject, proof: Proof, expires_at: i64) -> Verified {
     Verified {
-        principal: Principal::new(state.registry, kind, state.name_of(kind), proof),
+        subject,
+        proof,
         taken_until: expires_at.saturating_add(SKEW * MICROS),
     }
 }
 
 /// The version and lifetime of an identity's access tokens.
-const fn access_form(kind: PrincipalKind) -> (&'static str, i64) {
-    match kind {
-        PrincipalKind::Anonymous => ("1.0", ANONYMOUS_LIFE),
-        PrincipalKind::Admin => ("2.0", ACCESS_LIFE),
+const fn access_form(is_anonymous: bool) -> (&'static str, i64) {
+    if is_anonymous {
+        ("1.0", ANONYMOUS_LIFE)
+    } else {
+        ("2.0", ACCESS_LIFE)
     }
 }
 
 const ADMIN_SUBJECT: &str = "admin";
 
-const fn subject_claim(kind: PrincipalKind) -> &'static str {
-    match kind {
-        PrincipalKind::Anonymous => ANONYMOUS_SUBJECT,
-        PrincipalKind::Admin => ADMIN_SUBJECT,
+/// What the subjects of tokens with a scope map begin with; the key of the name follows.
+const TOKEN_SUBJECT: &str = "token:";
+
+fn subject_claim(who: &Who) -> String {
+    match who {
+        Who::Anonymous => ANONYMOUS_SUBJECT.to_owned(),
+        Who::Admin => ADMIN_SUBJECT.to_owned(),
+        Who::Token(rights) => format!("{TOKEN_SUBJECT}{}", rights.name.to_lowercase()),
+        Who::Directory(identity, _) => identity.owner.object.to_string(),
     }
 }
 
-fn subject(state: &RegistryState, claims: &CommonClaims) -> Result<PrincipalKind, Rejected> {
-    match claims.sub.as_str() {
-        ANONYMOUS_SUBJECT => Ok(PrincipalKind::Anonymous),
-        ADMIN_SUBJECT if state.admin_enabled => Ok(PrincipalKind::Admin),
-        _ => Err(Rejected::Subject),
+fn holder(state: &RegistryState, who: &Who) -> Holder {
+    let role_mode = match who {
+        Who::Anonymous => None,
+        _ => state.mode().mark().map(str::to_owned),
+    };
+    match who {
+        Who::Anonymous | Who::Admin => Holder {
+            role_mode,
+            ..Holder::default()
+        },
+        Who::Token(rights) => Holder {
+            oid: Some(rights.object),
+            role_mode,
+            ..Holder::default()
+        },
+        Who::Directory(identity, _) => Holder {
+            oid: Some(identity.owner.object),
+            name: Some(identity.name.to_string()),
+            groups: identity.owner.groups.to_vec(),
+            external: identity.owner.external,
+            proven_at: Some(identity.proven_at),
+            role_mode,
+        },
     }
+}
+
+fn subject(state: &RegistryState, claims: &CommonClaims) -> Result<Subject, Rejected> {
+    match claims.sub.as_str() {
+        ANONYMOUS_SUBJECT => return Ok(Subject::Anonymous),
+        ADMIN_SUBJECT if state.admin_enabled => return Ok(Subject::Admin),
+        _ => {}
+    }
+    let holder = &claims.holder;
+    let object = holder.oid.ok_or(Rejected::Subject)?;
+    if let Some(key) = claims.sub.strip_prefix(TOKEN_SUBJECT) {
+        let key = key.into();
+        return Ok(Subject::Token { key, object });
+    }
+    let guid = |text: &Option<String>| {
+        text.as_deref()
+            .map(|text| Guid::parse(text).map_err(|_| Rejected::Subject))
+            .transpose()
+    };
+    let proven_at = holder.proven_at.ok_or(Rejected::Subject)?;
+    if Guid::parse(&claims.sub) != Ok(object) {
+        return Err(Rejected::Subject);
+    }
+    Ok(Subject::Directory(DirectoryIdentity {
+        owner: Owner {
+            tenant: guid(&claims.tenant)?.ok_or(Rejected::Subject)?,
+            object,
+            external: holder.external,
+            groups: holder.groups.as_slice().into(),
+        },
+        application: guid(&claims.appid)?,
+        name: holder.name.clone().unwrap_or_default().into(),
+        proven_at,
+    }))
 }
 
 /// The registry's identifier as tokens carry it: 32 hexadecimal digits.
@@ -205,7 +305,7 @@ fn registry_claim(registry: RegistryId) -> String {
 }
 
 /// What the `access` claim says, as far as it means anything.
-fn grants_of(kind: PrincipalKind, access: Vec<AccessEntry>) -> Grants {
+fn grants_of(is_anonymous: bool, access: Vec<AccessEntry>) -> Grants {
     let mut grants = Grants::default();
     for entry in access {
         match entry.scope() {
@@ -220,9 +320,7 @@ fn grants_of(kind: PrincipalKind, access: Vec<AccessEntry>) -> Grants {
             } => grants.add_deleted_catalog(entry.actions),
             // Every repository: only what everybody may do is ever granted that widely.
             Scope::Other
-                if kind == PrincipalKind::Anonymous
-                    && entry.resource_type == "repository"
-                    && entry.name == "*" =>
+                if is_anonymous && entry.resource_type == "repository" && entry.name == "*" =>
             {
                 grants.add_every_repository(entry.actions);
             }
@@ -233,17 +331,23 @@ fn grants_of(kind: PrincipalKind, access: Vec<AccessEntry>) -> Grants {
 }
 
 /// What is granted of a scope: what was asked, the identity may do, and the token it came with (if any) allows.
-pub(crate) fn granted(state: &RegistryState, principal: &Principal, scope: &Scope) -> Actions {
+pub(crate) fn granted(
+    state: &RegistryState,
+    principal: &Principal,
+    scope: &Scope,
+    now_us: i64,
+) -> Actions {
+    let who = principal.who();
     let (identity, token) = match scope {
-        Scope::Repository { name, .. } => (
-            state.repository_rights(principal.kind()),
+        Scope::Repository { name, actions } => (
+            state.repository_rights(who, name, *actions, now_us),
             principal.grants().map(|grants| grants.on_repository(name)),
         ),
         Scope::Registry {
             name: Listing::Catalog,
             ..
         } => (
-            all_if(state.catalog_right(principal.kind())),
+            all_if(state.listable(who) != Listable::Nothing),
             principal
                 .grants()
                 .map(|grants| all_if(grants.allows_catalog())),
@@ -252,7 +356,7 @@ pub(crate) fn granted(state: &RegistryState, principal: &Principal, scope: &Scop
             name: Listing::DeletedCatalog,
             ..
         } => (
-            all_if(principal.kind() == PrincipalKind::Admin),
+            all_if(state.deleted_catalog_right(who)),
             principal
                 .grants()
                 .map(|grants| all_if(grants.allows_deleted_catalog())),
@@ -278,14 +382,15 @@ pub(crate) fn access_claims(
     jti: String,
     now_us: i64,
 ) -> AccessClaims {
-    let kind = principal.kind();
-    let (version, life) = access_form(kind);
+    let is_anonymous = principal.is_anonymous();
+    let (version, life) = access_form(is_anonymous);
     let mut access: Vec<AccessEntry> = Vec::with_capacity(scopes.len());
     for scope in scopes {
-        let Some(mut entry) = AccessEntry::new(scope, granted(state, principal, scope)) else {
+        let Some(mut entry) = AccessEntry::new(scope, granted(state, principal, scope, now_us))
+        else {
             continue;
         };
-        if kind == PrincipalKind::Anonymous && entry.resource_type == "repository" {
+        if is_anonymous && entry.resource_type == "repository" {
             "*".clone_into(&mut entry.name);
         }
         let same = |other: &&mut AccessEntry| {
@@ -311,6 +416,15 @@ pub(crate) fn access_claims(
     }
 }
 
+/// The words for permissions in refresh tokens.
+const PERMISSIONS: [(Action, &str); 5] = [
+    (Action::Pull, "read"),
+    (Action::Push, "write"),
+    (Action::Delete, "delete"),
+    (Action::DeletedRead, "deleted/read"),
+    (Action::DeletedRestore, "deleted/restore/action"),
+];
+
 /// The claims of a refresh token.
 pub(crate) fn refresh_claims(
     state: &RegistryState,
@@ -327,18 +441,17 @@ pub(crate) fn refresh_claims(
         jti,
         now_us,
     );
-    let actions: &[&str] = match principal.kind() {
-        PrincipalKind::Anonymous => &[],
-        PrincipalKind::Admin => &[
-            "read",
-            "write",
-            "delete",
-            "deleted/read",
-            "deleted/restore/action",
-        ],
+    let actions = match principal.who() {
+        Who::Anonymous | Who::Token(_) => Actions::NONE,
+        Who::Admin => Actions::ALL,
+        Who::Directory(_, rights) => rights.always(),
     };
     let permissions = Permissions {
-        actions: actions.iter().map(|action| (*action).to_owned()).collect(),
+        actions: PERMISSIONS
+            .into_iter()
+            .filter(|(action, _)| actions.allows(*action))
+            .map(|(_, word)| word.to_owned())
+            .collect(),
         not_actions: Vec::new(),
     };
     RefreshClaims {
@@ -360,13 +473,20 @@ fn common_claims(
     // What a token leads to ends with it.
     let bound = match principal.proof() {
         Proof::None | Proof::Password => i64::MAX,
-        Proof::RefreshToken { expires_at } | Proof::AccessToken { expires_at, .. } => {
-            expires_at / MICROS
-        }
+        Proof::EndingPassword { expires_at }
+        | Proof::RefreshToken { expires_at }
+        | Proof::AccessToken { expires_at, .. } => expires_at / MICROS,
+    };
+    let (appid, tenant) = match principal.who() {
+        Who::Directory(identity, _) => (
+            identity.application.map(|id| id.to_string()),
+            Some(identity.owner.tenant.to_string()),
+        ),
+        _ => (None, None),
     };
     CommonClaims {
         jti,
-        sub: subject_claim(principal.kind()).to_owned(),
+        sub: subject_claim(principal.who()),
         nbf: now - BACKDATED,
         exp: bound.min(now + life),
         iat: now - BACKDATED,
@@ -375,8 +495,9 @@ fn common_claims(
         version: version.to_owned(),
         rid: registry_claim(state.registry),
         grant_type: grant_type.to_owned(),
-        appid: None,
-        tenant: None,
+        appid,
+        tenant,
+        holder: holder(state, principal.who()),
     }
 }
 

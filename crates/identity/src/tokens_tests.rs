@@ -28,7 +28,7 @@ fn state(anonymous_pull: bool) -> RegistryState {
 }
 
 fn admin(proof: Proof) -> Principal {
-    Principal::new(REGISTRY, PrincipalKind::Admin, "lazuli", proof)
+    Principal::new(REGISTRY, Who::Admin, "lazuli", proof)
 }
 
 fn scopes(text: &str) -> Vec<Scope> {
@@ -391,7 +391,8 @@ fn capitalised_access_entries_of_old_tokens_are_read() {
     let principal = verify_access(&state(false), SERVICE, &token, NOW * MICROS)
         .ok()
         .unwrap()
-        .principal;
+        .known(&state(false))
+        .unwrap();
     assert_eq!(
         principal.grants().unwrap().on_repository("a"),
         Actions::from(Action::Pull)
@@ -406,13 +407,14 @@ fn a_wildcard_name_means_something_in_anonymous_tokens_only() {
     let principal = verify_access(&state, SERVICE, &token, NOW * MICROS)
         .ok()
         .unwrap()
-        .principal;
+        .known(&state)
+        .unwrap();
     assert_eq!(
-        state.authorize::<Pull>(&principal, "a"),
+        state.authorize::<Pull>(&principal, "a", NOW * MICROS),
         Err(Denied::InsufficientScope)
     );
     assert_eq!(
-        state.authorize::<Push>(&principal, "a"),
+        state.authorize::<Push>(&principal, "a", NOW * MICROS),
         Err(Denied::InsufficientScope)
     );
 }

@@ -7,6 +7,7 @@
 mod arm;
 pub(crate) mod cache;
 pub mod policy;
+pub(crate) mod registry;
 pub(crate) mod rights;
 mod roles;
 pub mod store;

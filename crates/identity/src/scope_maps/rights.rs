@@ -28,6 +28,8 @@ pub(crate) struct StoredPassword {
 pub(crate) struct TokenRights {
     /// Of the policy.
     pub(crate) generation: i64,
+    /// Whether there is a token of the name.
+    pub(crate) exists: bool,
     pub(crate) name: Box<str>,
     pub(crate) object: Guid,
     pub(crate) enabled: bool,
@@ -46,16 +48,11 @@ impl TokenRights {
     }
 }
 
-/// Reads a token by the key of its name.
-pub(crate) fn load(
-    tx: &mut Tx<'_>,
-    registry: RegistryId,
-    key: &str,
-) -> Result<Option<TokenRights>> {
-    let Some(token) = store::token(tx, registry, key)? else {
-        return Ok(None);
-    };
-    let map = store::map(tx, registry, &token.scope_map)?;
+/// Reads a token by the key of its name. For one that is not there the database has the same work.
+pub(crate) fn load(tx: &mut Tx<'_>, registry: RegistryId, key: &str) -> Result<TokenRights> {
+    let token = store::token(tx, registry, key)?;
+    let scope_map = token.as_ref().map_or("-", |token| &token.scope_map);
+    let map = store::map(tx, registry, scope_map)?;
     let passwords = tx.query(
         "SELECT salt, iterations, hash, expires_at FROM credentials
          WHERE registry_id = ?1 AND kind = 'token' AND owner = ?2 ORDER BY name LIMIT 10",
@@ -72,15 +69,16 @@ pub(crate) fn load(
             })
         },
     )?;
-    Ok(Some(TokenRights {
+    Ok(TokenRights {
         generation: policy::generation(tx)?,
-        name: token.name.into(),
-        object: token.object_id,
-        enabled: token.enabled,
+        exists: token.is_some(),
+        name: token.as_ref().map_or(key, |token| &token.name).into(),
+        object: token.as_ref().map_or(Guid::ZERO, |token| token.object_id),
+        enabled: token.is_some_and(|token| token.enabled),
         passwords,
         // Without its map a token may do nothing.
         actions: map.map(|map| map.actions).unwrap_or_default(),
-    }))
+    })
 }
 
 #[derive(Clone)]

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Actions, Scope};
+use crate::Guid;
 
 /// The issuer of every token.
 pub const ISSUER: &str = "Azure Container Registry";
@@ -46,6 +47,32 @@ pub struct CommonClaims {
     /// The directory of the identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
+    /// More about an identity that is not the registry's own.
+    #[serde(flatten)]
+    pub holder: Holder,
+}
+
+/// What a token says of an identity of a directory, or of a token with a scope map, so that it can be looked up again.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Holder {
+    /// The object; of a token with a scope map its own identifier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oid: Option<Guid>,
+    /// The name, for logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The groups that the token of another directory named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Guid>,
+    /// Whether the identity is of another directory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub external: bool,
+    /// When the directory vouched for the identity, in microseconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven_at: Option<i64>,
+    /// How the registry made rights of roles then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_mode: Option<String>,
 }
 
 /// The claims of a refresh token.

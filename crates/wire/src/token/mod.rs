@@ -11,8 +11,8 @@ mod secret;
 pub use action::{Action, Actions};
 pub use challenge::{Challenge, unauthorized_body};
 pub use claims::{
-    ACCESS_TOKEN, ANONYMOUS_SUBJECT, AccessClaims, AccessEntry, ClaimsError, CommonClaims, ISSUER,
-    Permissions, REFRESH_TOKEN, RefreshClaims, TOKEN_USERNAME,
+    ACCESS_TOKEN, ANONYMOUS_SUBJECT, AccessClaims, AccessEntry, ClaimsError, CommonClaims, Holder,
+    ISSUER, Permissions, REFRESH_TOKEN, RefreshClaims, TOKEN_USERNAME,
 };
 pub use exchange::{
     AccessTokenResponse, GrantType, OAuthError, RefreshTokenResponse, TokenRequest,
