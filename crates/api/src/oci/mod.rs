@@ -33,7 +33,6 @@ use crate::resolver::Site;
 use crate::service::{Client, Received, Step};
 
 pub(crate) use authorize::scope;
-pub(crate) use catalog::Asked;
 pub(crate) use error::{body_refusal, deletion_is_off};
 
 /// A request whose answer takes waiting, as far as it was understood.

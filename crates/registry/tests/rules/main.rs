@@ -7,5 +7,7 @@ mod common;
 mod blobs;
 mod content;
 mod expiry;
+mod listings;
+mod locks;
 mod repeated;
 mod uploads;
