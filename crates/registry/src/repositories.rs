@@ -16,6 +16,11 @@ use crate::manifests::Removed;
 use crate::transfer::closed;
 use crate::{Error, Registry, Result, manifests, operations, tags};
 
+/// Names that are looked at in one transaction for somebody who may not read all of them. By time each of those looks at every
+/// repository.
+const STEP: u32 = 1000;
+const STEP_BY_TIME: u32 = 20_000;
+
 /// Most manifests and tags that the deletion of a repository names.
 pub(crate) const LISTED: u32 = 1000;
 
@@ -27,6 +32,9 @@ impl Registry {
         request: PageRequest<'_>,
     ) -> Result<Arc<Page>> {
         let registry = access.registry().get();
+        if !access.lists_all() {
+            return Ok(Arc::new(self.readable(access, request).await?));
+        }
         if request.order_by != OrderBy::Name {
             let start = Start::new(request);
             let read = move |tx: &mut Tx<'_>| {
@@ -58,6 +66,42 @@ impl Registry {
             .cache
             .keep_page(ticket, registry, None, key, page.clone());
         Ok(page)
+    }
+
+    /// A page for somebody who may not read every repository. It goes on to where the page is full: a shorter one would end
+    /// at a name that must not be told, or never get past it. Not kept: it is one caller's.
+    async fn readable(&self, access: &CatalogAccess, request: PageRequest<'_>) -> Result<Page> {
+        let (registry, wanted) = (access.registry().get(), request.limit as usize + 1);
+        let is_by_time = request.order_by != OrderBy::Name;
+        let step = if is_by_time { STEP_BY_TIME } else { STEP };
+        let mut start = Start::new(PageRequest {
+            limit: step,
+            ..request
+        });
+        let mut names = Vec::new();
+        loop {
+            let from = start.clone();
+            let read = move |tx: &mut Tx<'_>| {
+                if is_by_time {
+                    return sql::page_by_time(tx, registry, &from);
+                }
+                let names = sql::page(tx, registry, from.last.as_deref(), from.limit)?;
+                Ok(names.into_iter().map(|name| (name, 0)).collect())
+            };
+            let found: Vec<(Box<str>, i64)> = self.inner.db.read(read).await?;
+            let more = found.len() > step as usize;
+            let next = found.get(step as usize - 1).cloned();
+            let found = found.into_iter().take(step as usize);
+            let readable = found.filter(|(name, _)| access.may_list(name));
+            names.extend(readable.take(wanted - names.len()));
+            match next.filter(|_| more && names.len() < wanted) {
+                Some((last, at)) => {
+                    start.last = Some(last);
+                    start.at = is_by_time.then_some(at);
+                }
+                None => return Ok(Page::by_time(names, request.limit)),
+            }
+        }
     }
 
     /// Deletes a repository with all its tags and manifests, in a transaction whose size does not depend on how many they are:

@@ -1,5 +1,7 @@
 //! What comes back after a database is lost.
 
+use lazuli_registry::attributes::Subject;
+use lazuli_registry::details::Details;
 use lazuli_registry::journal::{self, RebuildError};
 use lazuli_wire::oci::{Algorithm, Digest, Tag};
 
@@ -34,6 +36,14 @@ async fn everything_comes_back(f: Fixture) {
     push_image(&f.registry, "before/first", "v1", "0").await;
     assert!(journal.step().await.unwrap());
     let one = push_family(&f, "family").await;
+    // What an image runs on is in a blob that no record holds.
+    let config = format!(
+        r#"{{"architecture":"arm64","os":"linux","x":"{}"}}"#,
+        "x".repeat(1000)
+    );
+    let digest = push_blob(&f.registry, "family", config.as_bytes()).await;
+    let body = image(&digest, config.len(), &[], "");
+    put(&f.registry, "family", "arm", OCI, &body).await.unwrap();
     push_image(&f.registry, "moved", "v1", "a").await;
     push_image(&f.registry, "moved", "v1", "b").await;
     push_image(&f.registry, "moved", "v2", "a").await;
@@ -67,6 +77,16 @@ async fn everything_comes_back(f: Fixture) {
     assert_eq!(rebuilt.report.lost, []);
     assert_eq!(facts(&rebuilt.db).await, facts(&f.db).await);
     assert_sound(&rebuilt.registry).await;
+    let subject = Subject::Tag(Tag::parse("arm").unwrap());
+    let Ok(Details::Tag(tag)) = rebuilt.registry.details(&pull("family"), subject).await else {
+        panic!("the tag is there");
+    };
+    let subject = Subject::Manifest(tag.digest);
+    let found = rebuilt.registry.details(&pull("family"), subject).await;
+    let Ok(Details::Manifest(found)) = found else {
+        panic!("{found:?}");
+    };
+    assert_eq!(found.architecture.as_deref(), Some("arm64"));
     // It answers.
     let referrers = rebuilt
         .registry

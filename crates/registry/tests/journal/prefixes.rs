@@ -4,7 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use lazuli_identity::MetadataWrite;
+use lazuli_registry::Error;
+use lazuli_registry::attributes::Subject;
+use lazuli_registry::details::Details;
 use lazuli_registry::journal::Options;
+use lazuli_wire::acr::{AttributesChange, Flag};
 use lazuli_wire::oci::{Digest, Reference, Tag};
 use proptest::prelude::*;
 use proptest::test_runner::Config;
@@ -43,6 +48,14 @@ enum Act {
     DeleteRepository {
         name: usize,
     },
+    /// Of the repository, a tag or its manifest. Not `writeEnabled`: pushes go on.
+    Lock {
+        name: usize,
+        tag: usize,
+        what: u8,
+        flag: usize,
+        is_on: bool,
+    },
     ChangeSmall,
     Number,
     Step {
@@ -62,6 +75,8 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (name(), tag()).prop_map(|(name, tag)| Act::DeleteManifest { name, tag }),
         1 => (name(), seed()).prop_map(|(name, seed)| Act::DeleteBlob { name, seed }),
         1 => name().prop_map(|name| Act::DeleteRepository { name }),
+        4 => (name(), tag(), 0..3_u8, 0..3_usize, any::<bool>())
+            .prop_map(|(name, tag, what, flag, is_on)| Act::Lock { name, tag, what, flag, is_on }),
         1 => Just(Act::ChangeSmall),
         1 => Just(Act::Number),
         3 => any::<bool>().prop_map(|is_numbered| Act::Step { is_numbered }),
@@ -109,7 +124,10 @@ async fn perform(f: &Fixture, act: &Act) {
                 let digest: Digest = found.digest;
                 let access = delete(NAMES[name]);
                 let deleted = registry.delete_manifest(&access, &digest, &request);
-                deleted.await.unwrap();
+                match deleted.await {
+                    Ok(_) | Err(Error::Locked(_)) => {}
+                    Err(error) => panic!("{error}"),
+                }
             }
         }
         Act::DeleteBlob { name, seed } => {
@@ -123,6 +141,32 @@ async fn perform(f: &Fixture, act: &Act) {
             let _ = registry
                 .delete_repository(&delete(NAMES[name]), &request)
                 .await;
+        }
+        Act::Lock {
+            name,
+            tag,
+            what,
+            flag,
+            is_on,
+        } => {
+            let name = NAMES[name];
+            let tag = Tag::parse(TAGS[tag]).unwrap();
+            let found = registry
+                .details(&pull(name), Subject::Tag(tag.clone()))
+                .await;
+            let Ok(Details::Tag(found)) = found else {
+                return;
+            };
+            let subject = match what {
+                0 => Subject::Repository,
+                1 => Subject::Tag(tag),
+                _ => Subject::Manifest(found.digest),
+            };
+            let flag = [Flag::Delete, Flag::Read, Flag::List][flag];
+            let change = AttributesChange::default().with(flag, is_on);
+            let access = access::<MetadataWrite>(name);
+            let set = registry.set_attributes(&access, subject, change, &request);
+            set.await.unwrap();
         }
         Act::ChangeSmall => {
             static NEXT: AtomicU32 = AtomicU32::new(0);

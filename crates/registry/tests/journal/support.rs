@@ -114,6 +114,8 @@ pub(crate) struct Facts {
     listed: BTreeSet<String>,
     manifests: BTreeMap<(String, String), (String, String, Option<String>)>,
     tags: BTreeMap<(String, String), String>,
+    attributes: BTreeMap<(String, String, String), (i64, bool)>,
+    platforms: BTreeMap<(String, String), (Option<String>, Option<String>, i64)>,
     /// Of blobs that a manifest of the repository names.
     links: BTreeSet<(String, String, i64)>,
     contents: BTreeMap<String, String>,
@@ -151,6 +153,22 @@ pub(crate) async fn facts(db: &Db) -> Facts {
             "SELECT r.name, t.name, t.digest FROM tags t JOIN repositories r ON r.id = t.repository_id AND r.deleted_at IS NULL",
             params![],
             |row| Ok(((row.get_string(0)?, row.get_string(1)?), short(row.get_bytes_ref(2)?))),
+        )?);
+        facts.attributes.extend(tx.query(
+            "SELECT r.name, a.tag, a.digest, a.flags, r.restricted FROM attributes a JOIN repositories r ON r.id = a.repository_id AND r.deleted_at IS NULL",
+            params![],
+            |row| {
+                let key = (row.get_string(0)?, row.get_string(1)?, sum(row.get_bytes_ref(2)?));
+                Ok((key, (row.get_i64(3)?, row.get_bool(4)?)))
+            },
+        )?);
+        facts.platforms.extend(tx.query(
+            "SELECT r.name, m.digest, m.architecture, m.os, m.created_at FROM manifests m JOIN repositories r ON r.id = m.repository_id AND r.deleted_at IS NULL",
+            params![],
+            |row| {
+                let key = (row.get_string(0)?, short(row.get_bytes_ref(1)?));
+                Ok((key, (row.get_string_opt(2)?, row.get_string_opt(3)?, row.get_i64(4)?)))
+            },
         )?);
         facts.links.extend(tx.query(
             "SELECT DISTINCT r.name, b.digest, b.size FROM repository_blobs b JOIN repositories r ON r.holder = b.repository_id AND r.deleted_at IS NULL \

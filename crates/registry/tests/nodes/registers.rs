@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lazuli_identity::{RegistryId, testing};
+use lazuli_identity::{MetadataWrite, RegistryId, testing};
+use lazuli_registry::attributes::Subject;
 use lazuli_registry::listing::PageRequest;
 use lazuli_registry::{Error, Registry};
+use lazuli_wire::acr::{AttributesChange, Flag};
 use lazuli_wire::oci::{Algorithm, Digest, Reference, Tag};
 use tokio::sync::Mutex;
 
@@ -27,9 +29,11 @@ pub(super) enum Kind {
     Catalog,
     /// A tag in a repository that comes and goes.
     Repository,
+    /// A tag that may be pulled, or may not.
+    Lock,
 }
 
-pub(super) const KINDS: [Kind; 8] = [
+pub(super) const KINDS: [Kind; 9] = [
     Kind::Moving,
     Kind::Tag,
     Kind::Manifest,
@@ -38,6 +42,7 @@ pub(super) const KINDS: [Kind; 8] = [
     Kind::TagList,
     Kind::Catalog,
     Kind::Repository,
+    Kind::Lock,
 ];
 
 enum Seen {
@@ -144,6 +149,7 @@ impl Register {
             _ => self.body(0),
         };
         match self.kind {
+            Kind::Lock if version > 1 => self.set_readable(node, true).await,
             Kind::Blob => drop(push_blob(node, self.repository(), &self.bytes()).await),
             Kind::Manifest => {
                 let digest = digest_of(&body).to_string();
@@ -159,10 +165,22 @@ impl Register {
         }
     }
 
+    async fn set_readable(&self, node: &Registry, is_readable: bool) {
+        let change = AttributesChange::default().with(Flag::Read, is_readable);
+        let access = access::<MetadataWrite>(self.repository());
+        let (subject, id) = (
+            Subject::Tag(Tag::parse(self.tag()).unwrap()),
+            "request".into(),
+        );
+        let set = node.set_attributes(&access, subject, change, &id).await;
+        set.unwrap();
+    }
+
     async fn remove(&self, node: &Registry) {
         let (access, request) = (delete(self.repository()), "request".into());
         match self.kind {
             Kind::Moving => unreachable!(),
+            Kind::Lock => self.set_readable(node, false).await,
             Kind::Tag | Kind::TagList => {
                 let tag = Tag::parse(self.tag()).unwrap();
                 node.delete_tag(&access, &tag, &request).await.unwrap();
@@ -242,7 +260,7 @@ impl Register {
                 let reference = Reference::Digest(digest_of(&self.body(0)));
                 there(exists(node.manifest(&access, &reference).await))
             }
-            Kind::Tag | Kind::TagOfManifest | Kind::Repository => {
+            Kind::Tag | Kind::TagOfManifest | Kind::Repository | Kind::Lock => {
                 there(exists(node.manifest(&access, &tag(self.tag())).await))
             }
             Kind::Moving => match node.manifest(&access, &tag(self.tag())).await {
@@ -263,7 +281,9 @@ impl Register {
 fn exists<T>(found: Result<T, Error>) -> bool {
     match found {
         Ok(_) => true,
-        Err(Error::NameUnknown | Error::ManifestUnknown | Error::BlobUnknown) => false,
+        Err(
+            Error::NameUnknown | Error::ManifestUnknown | Error::BlobUnknown | Error::Locked(_),
+        ) => false,
         Err(error) => panic!("{error}"),
     }
 }

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::on_both_engines;
+use lazuli_registry::attributes::{Attributes, Subject};
+use lazuli_wire::acr::{Flag, Flags};
 
 async fn operations_come_back_as_they_were_appended(f: Fixture) {
     let log = Log::open(f.db.clone(), f.clock.clone(), 7, 42)
@@ -18,7 +20,10 @@ async fn operations_come_back_as_they_were_appended(f: Fixture) {
             lazuli_wire::oci::Digest::of(lazuli_wire::oci::Algorithm::Sha256, b"y"),
         ],
         tag: Some(tag.clone()),
-        platform: lazuli_wire::oci::ImagePlatform::default(),
+        platform: lazuli_wire::oci::ImagePlatform {
+            architecture: Some("arm64".into()),
+            os: None,
+        },
         superseded,
     };
     let context = log.context("admin", "request 1");
@@ -46,6 +51,25 @@ async fn operations_come_back_as_they_were_appended(f: Fixture) {
         },
         Operation::DeleteRepository {
             observed: vec![second],
+        },
+        Operation::SetAttributes {
+            subject: Subject::Repository,
+            attributes: Attributes::default(),
+        },
+        Operation::SetAttributes {
+            subject: Subject::Manifest(digest),
+            attributes: Attributes {
+                flags: Flags::ALL.with(Flag::Write, false),
+                quarantine_state: Some("Passed".to_owned()),
+                quarantine_details: Some("{\"a\":\"b\\n\"}".to_owned()),
+            },
+        },
+        Operation::SetAttributes {
+            subject: Subject::Tag(tag.clone()),
+            attributes: Attributes {
+                flags: Flags::from_bits(0),
+                ..Attributes::default()
+            },
         },
         setting("anonymous pull", "\"quoted\"\n"),
         Operation::Setting {
