@@ -23,7 +23,7 @@ static VALID: LazyLock<String> = LazyLock::new(|| {
 });
 
 fn header() -> Value {
-    json!({"typ": "JWT", "alg": "RS256", "kid": VERIFIER.kid()})
+    json!({"typ": "JWT", "alg": "ES256", "kid": VERIFIER.kid()})
 }
 
 fn sign(header: &[u8], claims: &[u8]) -> String {

@@ -1,4 +1,5 @@
-//! JSON Web Tokens, the little of them this registry needs: three segments, RS256, keys of our own.
+//! JSON Web Tokens, the little of them this registry needs: three segments, keys of our own, each of which
+//! has one algorithm.
 //!
 //! A payload is unreachable before its signature is verified: [`verify`] is the only maker of a [`Payload`].
 //! A token cannot bring a key (`jwk`, `jku`, `x5u`, `x5c`) or an extension (`crit`): unknown header fields are refused.
@@ -7,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use crate::keys::{KeyError, SIGNATURE_LENGTH, SigningKey};
+use crate::keys::{Algorithm, KeyError, SigningKey};
 
 /// The longest token that is looked at, in bytes.
 pub const MAX_TOKEN: usize = 16 * 1024;
@@ -15,8 +16,8 @@ pub const MAX_TOKEN: usize = 16 * 1024;
 /// The longest header segment, in base64 characters. Ours has about 130.
 const MAX_HEADER_SEGMENT: usize = 512;
 
-/// Length of the signature segment: 256 bytes in base64 without padding.
-const SIGNATURE_SEGMENT: usize = (SIGNATURE_LENGTH * 4).div_ceil(3);
+/// The longest signature, in bytes.
+const LONGEST_SIGNATURE: usize = Algorithm::Rs256.signature_length();
 
 /// The JOSE header (RFC 7515 §4). The order is that of ACR's tokens.
 #[derive(Serialize, Deserialize)]
@@ -37,7 +38,7 @@ pub(crate) enum Rejected {
     TooLong,
     /// Not three segments of base64url of the right length.
     Segments,
-    /// The header is not exactly `typ`, `alg` and `kid`, or not `JWT` and `RS256`.
+    /// The header is not exactly `typ`, `alg` and `kid`, or not `JWT` and the key's algorithm.
     Header,
     /// The key is not one of this registry and purpose, or is retired.
     UnknownKey,
@@ -56,11 +57,11 @@ impl Payload {
     }
 }
 
-/// Signs claims. Slow: call it in the blocking pool.
+/// Signs claims. Slow with keys whose algorithm is: call it in the blocking pool then.
 pub(crate) fn sign(key: &SigningKey, claims: &impl Serialize) -> Result<String, KeyError> {
     let header = Header {
         typ: "JWT",
-        alg: "RS256",
+        alg: key.algorithm().as_str(),
         kid: key.kid(),
     };
     let header = serde_json::to_vec(&header).map_err(|_| KeyError::Library)?;
@@ -73,8 +74,9 @@ pub(crate) fn sign_segments(
     header: &[u8],
     claims: &[u8],
 ) -> Result<String, KeyError> {
+    let signature_segment = segment_length(key.algorithm());
     let mut token =
-        String::with_capacity((header.len() + claims.len()) * 4 / 3 + SIGNATURE_SEGMENT + 8);
+        String::with_capacity((header.len() + claims.len()) * 4 / 3 + signature_segment + 8);
     URL_SAFE_NO_PAD.encode_string(header, &mut token);
     token.push('.');
     URL_SAFE_NO_PAD.encode_string(claims, &mut token);
@@ -96,12 +98,14 @@ pub(crate) fn verify<'k>(
     let (header, payload) = message.split_once('.').ok_or(Rejected::Segments)?;
     if payload.contains('.')
         || header.len() > MAX_HEADER_SEGMENT
-        || signature.len() != SIGNATURE_SEGMENT
+        || !Algorithm::ALL
+            .map(segment_length)
+            .contains(&signature.len())
     {
         return Err(Rejected::Segments);
     }
     let key = find_key(header, find)?;
-    let mut bytes = [0; SIGNATURE_LENGTH + 2];
+    let mut bytes = [0; LONGEST_SIGNATURE + 2];
     let length = URL_SAFE_NO_PAD
         .decode_slice(signature, &mut bytes)
         .map_err(|_| Rejected::Segments)?;
@@ -112,6 +116,11 @@ pub(crate) fn verify<'k>(
         .decode(payload)
         .map(Payload)
         .map_err(|_| Rejected::Segments)
+}
+
+/// Length of the signature segment: base64 without padding.
+const fn segment_length(algorithm: Algorithm) -> usize {
+    (algorithm.signature_length() * 4).div_ceil(3)
 }
 
 fn find_key<'k>(
@@ -126,10 +135,18 @@ fn find_key<'k>(
         return Err(Rejected::Header);
     }
     let header: Header<'_> = serde_json::from_slice(&json).map_err(|_| Rejected::Header)?;
-    if header.typ != "JWT" || header.alg != "RS256" {
+    let known = Algorithm::ALL
+        .iter()
+        .any(|algorithm| algorithm.as_str() == header.alg);
+    if header.typ != "JWT" || !known {
         return Err(Rejected::Header);
     }
-    find(header.kid).ok_or(Rejected::UnknownKey)
+    // Each key signs in one way, whatever the header would like.
+    let key = find(header.kid).ok_or(Rejected::UnknownKey)?;
+    if key.algorithm().as_str() != header.alg {
+        return Err(Rejected::Header);
+    }
+    Ok(key)
 }
 
 #[cfg(test)]

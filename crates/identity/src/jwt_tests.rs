@@ -7,10 +7,21 @@ use super::*;
 use crate::keys::Purpose;
 
 fn key() -> &'static SigningKey {
+    static KEY: std::sync::LazyLock<SigningKey> = std::sync::LazyLock::new(|| {
+        SigningKey::generate_as(Purpose::Access, Algorithm::Rs256).unwrap()
+    });
+    &KEY
+}
+
+/// A key of the kind that is made now.
+fn new_key() -> &'static SigningKey {
     static KEY: std::sync::LazyLock<SigningKey> =
         std::sync::LazyLock::new(|| SigningKey::generate(Purpose::Access).unwrap());
     &KEY
 }
+
+const SIGNATURE_LENGTH: usize = Algorithm::Rs256.signature_length();
+const SIGNATURE_SEGMENT: usize = segment_length(Algorithm::Rs256);
 
 fn encode(json: &serde_json::Value) -> String {
     URL_SAFE_NO_PAD.encode(json.to_string())
@@ -35,6 +46,61 @@ fn a_token_of_ours_verifies_and_shows_its_payload() {
         header,
         format!(r#"{{"typ":"JWT","alg":"RS256","kid":"{}"}}"#, key().kid())
     );
+}
+
+#[test]
+fn new_keys_sign_with_es256_and_old_ones_still_count() {
+    let find = |kid: &str| [key(), new_key()].into_iter().find(|key| key.kid() == kid);
+    for (key, algorithm) in [(key(), "RS256"), (new_key(), "ES256")] {
+        let token = sign(key, &json!({"sub": "x"})).unwrap();
+        assert_eq!(verify(&token, find).unwrap().as_bytes(), br#"{"sub":"x"}"#);
+        let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap());
+        let expected = format!(
+            r#"{{"typ":"JWT","alg":"{algorithm}","kid":"{}"}}"#,
+            key.kid()
+        );
+        assert_eq!(String::from_utf8(header.unwrap()).unwrap(), expected);
+        let last = token.len() - 1;
+        for changed in [
+            format!("{}A", &token[..last]),
+            token[..last].to_owned(),
+            format!("{token}A"),
+        ] {
+            assert!(changed == token || verify(&changed, find).is_err());
+        }
+    }
+}
+
+#[test]
+fn no_header_chooses_the_algorithm_of_a_key() {
+    for (key, other) in [(key(), "ES256"), (new_key(), "RS256")] {
+        let header = format!(r#"{{"typ":"JWT","alg":"{other}","kid":"{}"}}"#, key.kid());
+        let token = sign_segments(key, header.as_bytes(), b"{}").unwrap();
+        let refused = verify(&token, |kid| (kid == key.kid()).then_some(key));
+        assert_eq!(refused.unwrap_err(), Rejected::Header);
+    }
+}
+
+#[test]
+fn signatures_of_zeros_are_none() {
+    // CVE-2022-21449: a verifier that takes r = s = 0 takes everything.
+    let header = format!(
+        r#"{{"typ":"JWT","alg":"ES256","kid":"{}"}}"#,
+        new_key().kid()
+    );
+    for byte in ["A", "_"] {
+        let token = format!(
+            "{}.{}.{}",
+            URL_SAFE_NO_PAD.encode(&header),
+            URL_SAFE_NO_PAD.encode("{}"),
+            byte.repeat(85) + "A"
+        );
+        let refused = verify(&token, |kid| (kid == new_key().kid()).then(new_key));
+        assert!(matches!(
+            refused,
+            Err(Rejected::Signature | Rejected::Segments)
+        ));
+    }
 }
 
 #[test]

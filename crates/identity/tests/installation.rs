@@ -271,15 +271,16 @@ fn a_database_dump_holds_no_usable_secret() {
                 bytes.extend(std::fs::read(file.unwrap().path()).unwrap());
             }
         }
-        assert!(bytes.len() > 2000, "the dump has the keys");
+        assert!(bytes.len() > 400, "the dump has the keys");
         assert!(!holds(&bytes, first.as_bytes()));
         assert!(!holds(&bytes, chosen.as_bytes()));
         assert!(!holds(&bytes, &MASTER));
-        // The object identifier of RSA is in every private key that is not encrypted.
+        // The object identifier of its kind, RSA or elliptic curves, is in every private key that is not encrypted.
         assert!(!holds(
             &bytes,
             &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01]
         ));
+        assert!(!holds(&bytes, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01]));
         assert!(!holds(&bytes, b"PRIVATE KEY"));
     });
 }
