@@ -24,7 +24,6 @@ use super::backup::line;
 use super::ticker::Ticker;
 use crate::cli::{Shown, settings};
 use crate::config::{Configuration, Given};
-use crate::data_folder::DataFolder;
 use crate::wire_up;
 
 use cut_over::CutOver;
@@ -216,7 +215,11 @@ impl Run {
             ))?;
             self.refuse_holes(&pass.missing)?;
             // Where pushes never rest, passes stop getting shorter.
-            let is_shortest = took <= self.longest_pause / 2 && took >= before / 4 * 3;
+            let is_no_shorter = number > 1 && took >= before / 4 * 3;
+            let is_shortest = is_no_shorter && took <= self.longest_pause / 2;
+            if is_no_shorter && took > self.longest_pause / 2 && took > SHORT {
+                bail!(pause_too_long(took, self.longest_pause));
+            }
             let is_short = number > 1 && (took <= SHORT || is_shortest);
             before = took;
             if is_short && !self.verify().await? {
@@ -292,8 +295,7 @@ impl Run {
 /// `lazuli migrate --abort`
 async fn abort(given: &Given) -> anyhow::Result<()> {
     let settings = Configuration::load(given)?.settings;
-    let folder = DataFolder::existing(&settings.general.data_dir)?;
-    folder.check_running_server()?;
+    let folder = super::opened::folder_of(&settings)?;
     let db = wire_up::open_database_beside(&settings, &folder)?;
     let text = match closed::open(&db, None).await? {
         None => "Writes were not paused here.".to_owned(),
@@ -331,4 +333,15 @@ pub(crate) async fn refuse_if_moving(db: &Db) -> anyhow::Result<()> {
         Some(closed) => Err(anyhow::anyhow!("nothing was changed"))
             .with_context(|| format!("this registry is being moved to {}, or was", closed.to)),
     }
+}
+/// The pause reads all rows on both sides twice; a pass that copies hardly anything reads them once.
+fn pause_too_long(pass: Duration, longest: Duration) -> String {
+    let needed = (pass.as_secs() + 1) * 3;
+    format!(
+        "writes would have to pause for about {} s, because reading all rows takes {:.0} s by now; --longest-pause allows {} s. \
+         Nothing was paused. Try again with --longest-pause {needed}, or when less is pushed",
+        (pass.as_secs() + 1) * 2,
+        pass.as_secs_f64(),
+        longest.as_secs()
+    )
 }
