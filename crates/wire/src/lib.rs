@@ -14,6 +14,7 @@ pub mod arm;
 #[path = "scope.rs"]
 pub mod arm_scope;
 pub mod entra;
+pub mod graph;
 pub mod oci;
 pub mod query;
 pub mod rbac;
