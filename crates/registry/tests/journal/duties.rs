@@ -78,10 +78,10 @@ async fn everything_comes_back(f: Fixture) {
     assert_eq!(facts(&rebuilt.db).await, facts(&f.db).await);
     assert_sound(&rebuilt.registry).await;
     let subject = Subject::Tag(Tag::parse("arm").unwrap());
-    let Ok(Details::Tag(tag)) = rebuilt.registry.details(&pull("family"), subject).await else {
+    let Ok(Details::Tag(arm)) = rebuilt.registry.details(&pull("family"), subject).await else {
         panic!("the tag is there");
     };
-    let subject = Subject::Manifest(tag.digest);
+    let subject = Subject::Manifest(arm.digest);
     let found = rebuilt.registry.details(&pull("family"), subject).await;
     let Ok(Details::Manifest(found)) = found else {
         panic!("{found:?}");
