@@ -39,6 +39,11 @@ pub(crate) enum FolderError {
     #[error("there is no data folder at {}: start lazuli once, or say where it is with --data-dir", .0.display())]
     Missing(PathBuf),
     #[error(
+        "there is no data folder at {}. Nothing needs to be there, but without it the master key of the servers has to be given: \
+         LAZULI_MASTER_KEY or master_key_file", .0.display()
+    )]
+    KeyNotGiven(PathBuf),
+    #[error(
         "{} is missing although the folder holds a database: bring the key back from the backup; \
          without it the keys in the database cannot be opened", .0.display()
     )]
@@ -61,20 +66,20 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> FolderError {
 #[derive(Clone, Debug)]
 pub(crate) struct DataFolder {
     path: PathBuf,
+    /// Whether nothing is kept here: the database, the blobs and the master key are elsewhere.
+    is_unused: bool,
 }
 
 /// The right to serve from a data folder; given back when dropped, or when the process ends in whatever way.
 #[derive(Debug)]
 pub(crate) struct Held {
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl DataFolder {
     /// The folder of a server that ran before; for commands beside a server.
     pub(crate) fn existing(path: &Path) -> Result<DataFolder, FolderError> {
-        let folder = DataFolder {
-            path: path.to_owned(),
-        };
+        let folder = Self::at(path);
         // One without the others: the key is kept elsewhere, or the folder came from a backup.
         for trace in [folder.key_path(), folder.lock_path(), folder.database()] {
             match trace.symlink_metadata() {
@@ -86,18 +91,39 @@ impl DataFolder {
         Err(FolderError::Missing(super::config::absolute(path)))
     }
 
+    /// For a command beside servers that keep everything elsewhere, on a machine where none of them ran.
+    pub(crate) fn unused(path: &Path) -> DataFolder {
+        DataFolder {
+            is_unused: true,
+            ..Self::at(path)
+        }
+    }
+
+    fn at(path: &Path) -> DataFolder {
+        DataFolder {
+            path: path.to_owned(),
+            is_unused: false,
+        }
+    }
+
+    /// Whether nothing is kept here, so that nothing may be written here either.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.is_unused
+    }
+
     /// Makes the folder if it is not there, and takes it for this process.
     pub(crate) fn hold(path: &Path) -> Result<(DataFolder, Held), FolderError> {
         make_private_folder(path)?;
-        let folder = DataFolder {
-            path: path.to_owned(),
-        };
+        let folder = Self::at(path);
         let held = folder.lock()?;
         Ok((folder, held))
     }
 
     /// Takes the folder for this process: refused while another one has it.
     pub(crate) fn lock(&self) -> Result<Held, FolderError> {
+        if self.is_unused {
+            return Ok(Held { _lock: None });
+        }
         let path = self.lock_path();
         let mut file = OpenOptions::new()
             .read(true)
@@ -126,7 +152,7 @@ impl DataFolder {
         file.set_len(0)
             .and_then(|()| file.write_all(holder.as_bytes()))
             .map_err(at(&path))?;
-        Ok(Held { _lock: file })
+        Ok(Held { _lock: Some(file) })
     }
 
     /// The process id of the server that uses the folder, if one does. Refused when it is of another version: this

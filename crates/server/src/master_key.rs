@@ -37,6 +37,11 @@ pub(crate) fn for_command(
     }
 }
 
+/// Whether the configuration gives one.
+pub(crate) fn is_given(settings: &Settings) -> bool {
+    settings.general.master_key.is_some() || settings.general.master_key_file.is_some()
+}
+
 fn given(settings: &Settings) -> anyhow::Result<Option<[u8; LENGTH]>> {
     let general = &settings.general;
     match (&general.master_key, &general.master_key_file) {

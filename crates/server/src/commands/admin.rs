@@ -4,15 +4,16 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use lazuli_identity::{AdminPassword, OldTokens, RegistryId};
 
+use super::opened::folder_of;
 use crate::banner::{dialled, shell_word};
 use crate::cli::{Shown, settings};
 use crate::config::{Configuration, Given, absolute};
-use crate::data_folder::{DataFolder, write_private};
+use crate::data_folder::write_private;
 use crate::{master_key, wire_up};
 
 const EXAMPLES: &str = "\
@@ -76,7 +77,12 @@ pub(crate) async fn reset_password(matches: &ArgMatches, given: &Given) -> anyho
         .get_one::<String>("name")
         .map_or("password", String::as_str);
     let which = AdminPassword::parse(name).context("there is no such password")?;
-    let folder = DataFolder::existing(&settings.general.data_dir)?;
+    let folder = folder_of(&settings)?;
+    if folder.is_unused() && settings.admin.password.is_none() {
+        bail!(
+            "there is no data folder here that the new password could be written to: give the password by LAZULI_ADMIN_PASSWORD"
+        );
+    }
     let server = folder.check_running_server()?;
     let db = wire_up::open_database_beside(&settings, &folder)?;
     let clock = wire_up::clock_of(&db).await?;
@@ -121,6 +127,8 @@ pub(crate) async fn reset_password(matches: &ArgMatches, given: &Given) -> anyho
     }
     if server.is_some() {
         told += "\nThe running server takes it over within ten seconds.\n";
+    } else if folder.is_unused() {
+        told += "\nRunning servers take it over within ten seconds.\n";
     }
     std::io::stdout().write_all(told.as_bytes())?;
     db.close(Duration::from_secs(10)).await?;
@@ -130,7 +138,7 @@ pub(crate) async fn reset_password(matches: &ArgMatches, given: &Given) -> anyho
 /// `lazuli admin rotate-keys`
 pub(crate) async fn rotate_keys(matches: &ArgMatches, given: &Given) -> anyhow::Result<()> {
     let settings = Configuration::load(given)?.settings;
-    let folder = DataFolder::existing(&settings.general.data_dir)?;
+    let folder = folder_of(&settings)?;
     let server = folder.check_running_server()?;
     let db = wire_up::open_database_beside(&settings, &folder)?;
     let clock = wire_up::clock_of(&db).await?;
@@ -155,6 +163,8 @@ pub(crate) async fn rotate_keys(matches: &ArgMatches, given: &Given) -> anyhow::
         .await?;
     if server.is_some() {
         told += "The running server takes this over within ten seconds.\n";
+    } else if folder.is_unused() {
+        told += "Running servers take this over within ten seconds.\n";
     }
     std::io::stdout().write_all(told.as_bytes())?;
     db.close(Duration::from_secs(10)).await?;

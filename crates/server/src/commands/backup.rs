@@ -12,6 +12,7 @@ use lazuli_db::{Db, SqliteOptions};
 use lazuli_registry::transfer::{self, Copied, Progress};
 use tokio::time::Instant;
 
+use super::opened::folder_of;
 use super::ticker::Ticker;
 use crate::cli::{Shown, settings};
 use crate::config::{Configuration, Given};
@@ -78,8 +79,7 @@ fn given_folder(matches: &ArgMatches) -> anyhow::Result<&PathBuf> {
 pub(crate) async fn run(matches: &ArgMatches, given: &Given) -> anyhow::Result<()> {
     let to = given_folder(matches)?;
     let settings = Configuration::load(given)?.settings;
-    let folder = DataFolder::existing(&settings.general.data_dir)?;
-    folder.check_running_server()?;
+    let folder = folder_of(&settings)?;
     let key = master_key::for_command(&settings, &folder)?;
     if same(folder.path(), to) {
         bail!(

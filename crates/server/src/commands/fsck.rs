@@ -6,9 +6,10 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use lazuli_registry::fsck::{self, Finding, Outcome, Severity, Summary};
 
+use super::opened::folder_of;
 use crate::cli::{Shown, settings};
 use crate::config::{Configuration, Given};
-use crate::data_folder::{DataFolder, Held};
+use crate::data_folder::Held;
 use crate::{master_key, wire_up};
 
 const EXAMPLES: &str = "\
@@ -17,7 +18,7 @@ Examples:
   lazuli fsck --verify            also read every blob and compare its bytes with its digest
   lazuli fsck --verify --repair   mend what can be mended; the server has to be stopped
 
-A repair never destroys content: damaged blobs and manifests are put aside and forgotten, so that a push of the \
+Of servers that share a database all have to be stopped for a repair. A repair never destroys content: damaged blobs and manifests are put aside and forgotten, so that a push of the \
 same content heals them. Exit code 4: there is damage that was not repaired.";
 
 /// There is damage that was not repaired.
@@ -54,16 +55,13 @@ pub(crate) async fn run(matches: &ArgMatches, given: &Given) -> anyhow::Result<(
         repair: matches.get_flag("repair"),
     };
     let settings = Configuration::load(given)?.settings;
-    let folder = DataFolder::existing(&settings.general.data_dir)?;
+    let folder = folder_of(&settings)?;
     // A repair changes rows that a server has in memory.
     let _held: Option<Held> = if options.repair {
         Some(folder.lock()?)
     } else {
         None
     };
-    if !options.repair {
-        folder.check_running_server()?;
-    }
     let key = master_key::for_command(&settings, &folder)?;
     let db = wire_up::open_database_beside(&settings, &folder)?;
     let clock = wire_up::clock_of(&db).await?;

@@ -7,12 +7,35 @@ use lazuli_db::Db;
 use lazuli_registry::Registry;
 
 use crate::cli::{Shown, settings};
-use crate::config::{Configuration, Given, Settings};
+use crate::config::{Configuration, DatabaseUrl, Given, Settings, StorageUrl, absolute};
 use crate::data_folder::{DataFolder, FolderError, Held};
 use crate::{master_key, wire_up};
 
 /// How long the database has to close.
 const CLOSING: Duration = Duration::from_secs(10);
+
+/// The data folder of a server that ran here, or, where everything is elsewhere, none. Refused when a running server is of
+/// another version.
+pub(crate) fn folder_of(settings: &Settings) -> Result<DataFolder, FolderError> {
+    let path = &settings.general.data_dir;
+    let folder = match DataFolder::existing(path) {
+        Err(FolderError::Missing(_)) if keeps_nothing_here(settings) => {
+            return if master_key::is_given(settings) {
+                Ok(DataFolder::unused(path))
+            } else {
+                Err(FolderError::KeyNotGiven(absolute(path)))
+            };
+        }
+        found => found?,
+    };
+    folder.check_running_server()?;
+    Ok(folder)
+}
+
+fn keeps_nothing_here(settings: &Settings) -> bool {
+    let database = matches!(settings.database.url, DatabaseUrl::Postgres(_));
+    database && matches!(settings.storage.url, StorageUrl::Bucket { .. })
+}
 
 /// An installation that is there already.
 pub(crate) struct Opened {
@@ -25,8 +48,7 @@ pub(crate) struct Opened {
 impl Opened {
     pub(crate) async fn new(given: &Given) -> anyhow::Result<Self> {
         let settings = Configuration::load(given)?.settings;
-        let folder = DataFolder::existing(&settings.general.data_dir)?;
-        folder.check_running_server()?;
+        let folder = folder_of(&settings)?;
         let key = master_key::for_command(&settings, &folder)?;
         let db = wire_up::open_database_beside(&settings, &folder)?;
         let clock = wire_up::clock_of(&db).await?;

@@ -7,6 +7,7 @@
 )]
 
 mod bearer;
+mod beside;
 mod clients;
 mod keeping;
 mod nodes;

@@ -11,7 +11,7 @@ use crate::support::*;
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
 /// The bucket with the settings of nodes on that database.
-fn shared(bucket: Bucket, database: &Database) -> Bucket {
+pub(crate) fn shared(bucket: Bucket, database: &Database) -> Bucket {
     let parts = database.url();
     let part = |name: &str| parts.split(' ').find_map(|p| p.strip_prefix(name)).unwrap();
     let url = format!(

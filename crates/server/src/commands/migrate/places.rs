@@ -11,6 +11,7 @@ use lazuli_db::clock::Clock;
 use lazuli_registry::journal;
 use lazuli_registry::transfer::{arrival, closed};
 
+use super::super::opened::folder_of;
 use crate::config::{Configuration, DatabaseUrl, Given, Settings, StorageUrl, absolute};
 use crate::data_folder::{DataFolder, Held, write_private};
 use crate::{master_key, storage, wire_up};
@@ -48,8 +49,7 @@ impl Places {
         let new = Configuration::load(&new)
             .with_context(|| format!("in the configuration of the new place, {}", file.display()))?
             .settings;
-        let old_folder = DataFolder::existing(&old.general.data_dir)?;
-        old_folder.check_running_server()?;
+        let old_folder = folder_of(&old)?;
         refuse_the_same(&old, &new)?;
         let key = master_key::for_command(&old, &old_folder)?;
         let (name, blobs) = names(&new);
@@ -61,7 +61,7 @@ impl Places {
         // Before anything is made there.
         refuse_if_moved(&source, &new, &name).await?;
         // The running server has the folder, if it stays the same.
-        let (new_folder, held) = if is_same_folder(&old, &new) {
+        let (new_folder, held) = if is_same_folder(&old, &new) && !old_folder.is_unused() {
             (old_folder.clone(), None)
         } else {
             let (folder, held) = DataFolder::hold(&new.general.data_dir)?;
