@@ -43,7 +43,7 @@ impl Identity {
         }
         let is_admin = user.eq_ignore_ascii_case(&state.name);
         if !is_admin && is_directory_name(user) {
-            let caller = self.caller_with_password(user, password, from).await?;
+            let caller = self.verify_directory_password(user, password, from).await?;
             return self
                 .directory_principal(state, caller, Some((user, password)))
                 .await;
@@ -195,15 +195,6 @@ impl Identity {
                 .remember(state, user, password, &principal, until);
         }
         Ok(principal)
-    }
-
-    async fn caller_with_password(
-        &self,
-        _user: &str,
-        _password: &str,
-        _from: Origin,
-    ) -> Result<Caller, AuthError> {
-        Err(AuthError::WrongPassword)
     }
 
     /// Who has a token of a directory that is good for registries. `tenant`: the directory the client believes it is of.
