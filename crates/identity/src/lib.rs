@@ -40,7 +40,7 @@ mod tokens;
 pub use access::{CatalogAccess, Denied, RepositoryAccess};
 pub use directory::{
     Audience, Caller, CallerKind, Credential, CredentialKind, DirectoryError, DirectoryOptions,
-    DirectoryStart, DirectoryWrite, EXCHANGE_AUDIENCE, Federation, Object, ObjectKind,
+    DirectoryStart, DirectoryWrite, EXCHANGE_AUDIENCE, Federation, Object, ObjectKind, managed,
 };
 pub use entra::{Authority, PublicKey, TenantInfo, TokenAnswer, basic_credentials};
 pub use error::Error;

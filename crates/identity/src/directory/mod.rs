@@ -7,6 +7,7 @@
 mod admin;
 mod caller;
 mod install;
+pub mod managed;
 mod object;
 pub(crate) mod passwords;
 pub(crate) mod proofs;
