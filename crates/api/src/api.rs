@@ -8,12 +8,14 @@ use std::time::Duration;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method, Response};
+use lazuli_control::Control;
 use lazuli_identity::{AuthError, Identity, Origin, Principal};
 use lazuli_registry::Registry;
 use lazuli_wire::entra::Route as EntraRoute;
 use lazuli_wire::token::{Challenge, Scope};
 
 use crate::acr;
+use crate::arm;
 use crate::body::Body;
 use crate::clouds;
 use crate::connections::Connections;
@@ -108,6 +110,8 @@ pub struct Api {
     pub(crate) shell: Arc<Shell>,
     pub(crate) resolver: Resolver,
     pub(crate) naming: Naming,
+    /// The management plane, if there is one.
+    pub(crate) control: Option<Control>,
     health: Health,
     pub(crate) rate: Option<RateLimiter>,
     pub(crate) quotas: Option<QuotaLimiter>,
@@ -137,7 +141,7 @@ impl Api {
             }),
         };
         Self {
-            health: health_of(&registry),
+            health: Health::of(&registry),
             registry,
             identity,
             buffers: BufferPool::default(),
@@ -147,6 +151,7 @@ impl Api {
             shell: Arc::new(shell),
             resolver: Resolver::new(options.resolver),
             naming: options.naming,
+            control: None,
             rate: limits.rate.map(RateLimiter::new),
             quotas: QuotaLimiter::new(limits.quotas),
             limits,
@@ -155,6 +160,13 @@ impl Api {
             metrics: options.metrics,
             collectors: Vec::new(),
         }
+    }
+
+    /// Answers requests to the management plane, too.
+    #[must_use]
+    pub fn with_control(mut self, control: Control) -> Self {
+        self.control = Some(control);
+        self
     }
 
     /// Adds metrics of other parts of the program.
@@ -227,6 +239,7 @@ impl Api {
                 let site = self.site(request, client)?;
                 return oci::begin(self, request, client, site);
             }
+            _ if arm::is_path(path) => return arm::begin(self, request, client),
             _ if path.starts_with("/acr/v1/") => {
                 let site = self.site(request, client)?;
                 return acr::begin(self, request, client, site);
@@ -328,6 +341,7 @@ pub(crate) enum Pending {
     Entra(entra::Call),
     Oci(oci::Call),
     Acr(acr::Call),
+    Arm(Box<arm::Call>),
 }
 
 impl App for Api {
@@ -345,6 +359,7 @@ impl App for Api {
             Pending::Entra(call) => entra::answer(self, request, call).await,
             Pending::Oci(call) => oci::answer(self, request, call).await,
             Pending::Acr(call) => acr::answer(self, request, call).await,
+            Pending::Arm(call) => return arm::answer(self, request, *call).await,
         };
         answer.unwrap_or_else(Refusal::into_response)
     }
@@ -369,47 +384,4 @@ fn root() -> Response<Body> {
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, plain);
     response
-}
-
-/// The parts a registry needs to answer requests.
-fn health_of(registry: &Registry) -> Health {
-    let (reading, writing, storing) = (registry.clone(), registry.clone(), registry.clone());
-    let text = |error: lazuli_db::Error| error.to_string();
-    Health::default()
-        .with(
-            "database reads",
-            Box::new(move || {
-                let db = reading.db().clone();
-                Box::pin(async move { db.read(|_| Ok(())).await.map_err(text) })
-            }),
-        )
-        .with(
-            "database writes",
-            Box::new(move || {
-                let db = writing.db().clone();
-                Box::pin(async move {
-                    if db.stats().read_only {
-                        return Err(
-                            "read-only after a failed commit; restart to recover".to_owned()
-                        );
-                    }
-                    db.write_relaxed(|_| Ok(())).await.map_err(text)
-                })
-            }),
-        )
-        .with(
-            "blob store",
-            Box::new(move || {
-                let store = storing.store().clone();
-                Box::pin(async move {
-                    if !store.is_writable() {
-                        return Err("read-only after disk errors; restart to recover".to_owned());
-                    }
-                    store
-                        .free_space()
-                        .map(|_| ())
-                        .map_err(|error| error.to_string())
-                })
-            }),
-        )
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
+use lazuli_registry::{Error, Registry};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -21,9 +22,11 @@ const FRESH: Duration = Duration::from_secs(1);
 /// Longest wait for one part.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Asks a part whether it works. The text of a failure is for operators and shows no secrets.
-pub type Check =
-    Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+/// Whether a part works: what there is to say of one that does, or why it does not. For operators, without secrets.
+pub type Condition = Result<Option<&'static str>, String>;
+
+/// Asks a part whether it works.
+pub type Check = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Condition> + Send>> + Send + Sync>;
 
 /// The parts that have to work.
 #[derive(Default)]
@@ -33,7 +36,7 @@ pub struct Health {
     last: Mutex<Option<(Instant, Vec<Outcome>)>>,
 }
 
-type Outcome = (&'static str, Result<(), String>);
+type Outcome = (&'static str, Condition);
 
 impl std::fmt::Debug for Health {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -45,6 +48,60 @@ impl std::fmt::Debug for Health {
 }
 
 impl Health {
+    /// The parts a registry needs to answer requests.
+    pub(crate) fn of(registry: &Registry) -> Self {
+        let (reading, writing, storing) = (registry.clone(), registry.clone(), registry.clone());
+        let text = |error: lazuli_db::Error| error.to_string();
+        Self::default()
+            .with(
+                "database reads",
+                Box::new(move || {
+                    let db = reading.db().clone();
+                    Box::pin(async move { db.read(|_| Ok(None)).await.map_err(text) })
+                }),
+            )
+            .with(
+                "database writes",
+                Box::new(move || {
+                    let registry = writing.clone();
+                    Box::pin(async move {
+                        let db = registry.db();
+                        if db.stats().read_only {
+                            return Err(
+                                "read-only after a failed commit; restart to recover".to_owned()
+                            );
+                        }
+                        db.write_relaxed(|_| Ok(())).await.map_err(text)?;
+                        // Pulls go on, for which it is ready.
+                        Ok(match registry.check_open().await {
+                            Err(Error::Moving { is_over: true }) => {
+                                Some("pushes and deletes are refused: the registry was moved away")
+                            }
+                            Err(Error::Moving { is_over: false }) => {
+                                Some("pushes and deletes are refused for a moment: the registry is being moved")
+                            }
+                            _ => None,
+                        })
+                    })
+                }),
+            )
+            .with(
+                "blob store",
+                Box::new(move || {
+                    let store = storing.store().clone();
+                    Box::pin(async move {
+                        if !store.is_writable() {
+                            return Err("read-only after disk errors; restart to recover".to_owned());
+                        }
+                        store
+                            .free_space()
+                            .map(|_| None)
+                            .map_err(|error| error.to_string())
+                    })
+                }),
+            )
+    }
+
     /// Adds a part.
     #[must_use]
     pub fn with(mut self, name: &'static str, check: Check) -> Self {
@@ -73,17 +130,7 @@ impl Health {
             Some((at, outcomes)) if at.elapsed() < FRESH => outcomes,
             _ => &last.insert((Instant::now(), self.ask().await)).1,
         };
-        let mut text = String::new();
-        let mut status = StatusCode::OK;
-        for (name, outcome) in outcomes {
-            match outcome {
-                Ok(()) => text.extend([name, ": ok\n"]),
-                Err(error) => {
-                    status = StatusCode::SERVICE_UNAVAILABLE;
-                    text.extend([name, ": ", error, "\n"]);
-                }
-            }
-        }
+        let (status, text) = describe(outcomes);
         answer(status, text)
     }
 
@@ -99,6 +146,22 @@ impl Health {
         }
         outcomes
     }
+}
+
+fn describe(outcomes: &[Outcome]) -> (StatusCode, String) {
+    let mut text = String::new();
+    let mut status = StatusCode::OK;
+    for (name, outcome) in outcomes {
+        match outcome {
+            Ok(None) => text.extend([name, ": ok\n"]),
+            Ok(Some(note)) => text.extend([name, ": ok; ", note, "\n"]),
+            Err(error) => {
+                status = StatusCode::SERVICE_UNAVAILABLE;
+                text.extend([name, ": ", error, "\n"]);
+            }
+        }
+    }
+    (status, text)
 }
 
 fn answer(status: StatusCode, text: String) -> Response<Body> {
@@ -123,7 +186,7 @@ mod tests {
         let asked = Arc::new(AtomicU32::new(0));
         let count = asked.clone();
         let health = Health::default()
-            .with("database", Box::new(|| Box::pin(async { Ok(()) })))
+            .with("database", Box::new(|| Box::pin(async { Ok(None) })))
             .with(
                 "store",
                 Box::new(move || {
@@ -135,6 +198,16 @@ mod tests {
             assert_eq!(health.ready().await.status(), 503);
         }
         assert_eq!(asked.load(Relaxed), 1);
+    }
+
+    #[test]
+    fn a_part_that_works_may_have_something_to_say() {
+        let outcomes = [("database", Ok(None)), ("store", Ok(Some("but slowly")))];
+        let (status, text) = describe(&outcomes);
+        assert_eq!(
+            (status, &*text),
+            (StatusCode::OK, "database: ok\nstore: ok; but slowly\n")
+        );
     }
 
     #[tokio::test]

@@ -22,13 +22,14 @@ pub(crate) enum Endpoint {
     Attributes,
     Token,
     SignIn,
+    Management,
     Health,
     Metrics,
     Other,
 }
 
 impl Endpoint {
-    const ALL: [(Self, &'static str); 14] = [
+    const ALL: [(Self, &'static str); 15] = [
         (Self::Base, "base"),
         (Self::Manifest, "manifest"),
         (Self::Blob, "blob"),
@@ -40,6 +41,7 @@ impl Endpoint {
         (Self::Attributes, "attributes"),
         (Self::Token, "token"),
         (Self::SignIn, "sign_in"),
+        (Self::Management, "management"),
         (Self::Health, "health"),
         (Self::Metrics, "metrics"),
         (Self::Other, "other"),

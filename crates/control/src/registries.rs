@@ -109,6 +109,15 @@ impl Control {
         self.read(move |tx| require(tx, &path)).await
     }
 
+    /// Fails if there is no such registry: for requests about something below it.
+    pub async fn within(&self, actor: &Actor, path: &RegistryPath) -> Result<()> {
+        if !path.scope()?.contains(actor.scope()) {
+            return actor.check(&path.scope()?);
+        }
+        let path = path.clone();
+        self.read(move |tx| require(tx, &path).map(drop)).await
+    }
+
     /// A page of registries, by name, after one. Which of them a caller may read is decided by the caller.
     pub async fn registries(
         &self,

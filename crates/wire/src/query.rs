@@ -92,6 +92,11 @@ impl<'a> Query<'a> {
         }
     }
 
+    /// A name or value as it is written into a query.
+    pub fn encode(text: &str) -> String {
+        percent::Encoded(text).to_string()
+    }
+
     /// Every value of a parameter that may be repeated.
     pub fn all<'q>(&'q self, name: &str) -> impl Iterator<Item = &'q str> {
         self.iter()

@@ -90,8 +90,6 @@ pub enum Route {
     DenyAssignments(ArmScope),
     /// A deny assignment.
     DenyAssignment(ArmScope, Guid),
-    /// What the caller may do at a scope.
-    Permissions(ArmScope),
     /// Locks.
     Locks(ArmScope),
     /// A lock.
@@ -374,7 +372,6 @@ fn authorization_route(
         }
         ["denyassignments"] => get(Route::DenyAssignments(scope)),
         ["denyassignments", id] => get(Route::DenyAssignment(scope, guid(id)?)),
-        ["permissions"] => get(Route::Permissions(scope)),
         ["locks"] => get(Route::Locks(scope)),
         ["locks", _] => Ok(Route::Lock(scope, name(3), asked.one_of(&WHOLE)?)),
         _ => Err(RouteError::NotFound),

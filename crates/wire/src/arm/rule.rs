@@ -177,7 +177,6 @@ impl Route {
                 "Microsoft.Authorization/denyAssignments/read",
                 scope.clone(),
             ),
-            Self::Permissions(_) => Rule::SignedIn,
             Self::Locks(scope) => needs("Microsoft.Authorization/locks/read", scope.clone()),
             Self::Lock(scope, _, verb) => authorization("locks", *verb, scope),
         })
