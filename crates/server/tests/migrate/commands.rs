@@ -60,6 +60,13 @@ fn a_move(place: &Place) {
             is_closed()
         });
         assert!(is_told, "metrics do not tell");
+        let ready = admin.get("/readyz");
+        let text = String::from_utf8_lossy(&ready.body).into_owned();
+        assert_eq!(ready.status, 200, "pulls are served: {text}");
+        assert!(
+            text.contains("database writes: ok; pushes and deletes are refused"),
+            "{text}"
+        );
         assert_eq!(pull(&admin, 6, 200_000), 200);
         is_refused(&try_blob(&admin, b"new"), "has been moved");
         is_refused(&try_manifest(&admin, 6, 200_000), "has been moved");
