@@ -12,6 +12,7 @@ use lazuli_control::Control;
 use lazuli_identity::{AuthError, Identity, Origin, Principal};
 use lazuli_registry::Registry;
 use lazuli_wire::entra::Route as EntraRoute;
+use lazuli_wire::graph::Route as GraphRoute;
 use lazuli_wire::token::{Challenge, Scope};
 
 use crate::acr;
@@ -24,6 +25,7 @@ use crate::entra;
 use crate::errors::Refusal;
 use crate::exchange::Observed;
 use crate::exposition::Exposition;
+use crate::graph;
 use crate::headers::Cors;
 use crate::health::Health;
 use crate::limits::{BodyMemory, Limits, Slots};
@@ -247,6 +249,9 @@ impl Api {
             _ if let Some(route) = EntraRoute::parse(path) => {
                 return entra::begin(self, request, client, route);
             }
+            _ if GraphRoute::strip_prefix(path).is_some() => {
+                return graph::begin(self, request, client);
+            }
             _ if path.starts_with("/oauth2/") => {
                 request.exchange.set_endpoint(Endpoint::Token);
                 if request.parts.method == Method::OPTIONS {
@@ -339,6 +344,7 @@ pub(crate) enum Pending {
     Ready,
     Token(Arc<Site>, IpAddr),
     Entra(entra::Call),
+    Graph(graph::Call),
     Oci(oci::Call),
     Acr(acr::Call),
     Arm(Box<arm::Call>),
@@ -356,6 +362,7 @@ impl App for Api {
         let answer = match pending {
             Pending::Ready => return self.health.ready().await,
             Pending::Token(site, remote) => token_plane::answer(self, request, &site, remote).await,
+            Pending::Graph(call) => graph::answer(self, request, call).await,
             Pending::Entra(call) => entra::answer(self, request, call).await,
             Pending::Oci(call) => oci::answer(self, request, call).await,
             Pending::Acr(call) => acr::answer(self, request, call).await,

@@ -19,6 +19,7 @@ mod exchange;
 mod exposition;
 mod file_body;
 mod framing;
+mod graph;
 mod headers;
 mod health;
 mod host;

@@ -22,6 +22,7 @@ pub(crate) enum Endpoint {
     Attributes,
     Token,
     SignIn,
+    Graph,
     Management,
     Health,
     Metrics,
@@ -29,7 +30,7 @@ pub(crate) enum Endpoint {
 }
 
 impl Endpoint {
-    const ALL: [(Self, &'static str); 15] = [
+    const ALL: [(Self, &'static str); 16] = [
         (Self::Base, "base"),
         (Self::Manifest, "manifest"),
         (Self::Blob, "blob"),
@@ -41,6 +42,7 @@ impl Endpoint {
         (Self::Attributes, "attributes"),
         (Self::Token, "token"),
         (Self::SignIn, "sign_in"),
+        (Self::Graph, "graph"),
         (Self::Management, "management"),
         (Self::Health, "health"),
         (Self::Metrics, "metrics"),

@@ -79,7 +79,11 @@ pub(crate) async fn answer(
 }
 
 /// Reads a body that is small.
-async fn collect(api: &Api, request: &mut Received, from: Origin) -> Result<Bytes, Refusal> {
+pub(crate) async fn collect(
+    api: &Api,
+    request: &mut Received,
+    from: Origin,
+) -> Result<Bytes, Refusal> {
     let limit = api.limits.max_form_bytes;
     let length = request.body.announced().unwrap_or(limit).min(limit);
     // A request without a body waits for nobody's.

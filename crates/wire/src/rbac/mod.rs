@@ -6,6 +6,7 @@ mod permissions;
 mod scope_map;
 
 pub use action::{ActionError, ActionPattern, ArmAction, MAX_ACTION};
+pub use condition::parse_time;
 pub use condition::{
     ActionCondition, Attributes, Condition, ConditionError, MAX_CONDITION, Source, Truth, Value,
     Values,

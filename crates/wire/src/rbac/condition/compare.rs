@@ -32,7 +32,7 @@ impl Literal {
                     Self::Text(text.into())
                 })
             }
-            Kind::Time => time::parse(text).map(Self::Time),
+            Kind::Time => time::parse_time(text).map(Self::Time),
             Kind::Guid => Guid::parse(text).ok().map(Self::Guid),
             Kind::Number | Kind::Bool => None,
         }
@@ -43,7 +43,7 @@ impl Literal {
         match operator.kind {
             Kind::Text | Kind::TextIgnoreCase => None,
             Kind::Number => number(word).map(Self::Number),
-            Kind::Time => time::parse(word).map(Self::Time),
+            Kind::Time => time::parse_time(word).map(Self::Time),
             Kind::Bool if word.eq_ignore_ascii_case("true") => Some(Self::Bool(true)),
             Kind::Bool if word.eq_ignore_ascii_case("false") => Some(Self::Bool(false)),
             Kind::Bool => None,
@@ -71,7 +71,7 @@ pub(super) fn prepared<'v>(operator: Operator, value: &Value<'v>) -> Option<Valu
         (Kind::Text, Value::Text(text)) => Value::Text(text.clone()),
         (Kind::TextIgnoreCase, Value::Text(text)) if is_folded(text) => Value::Text(text.clone()),
         (Kind::TextIgnoreCase, Value::Text(text)) => Value::Text(Cow::Owned(text.to_lowercase())),
-        (Kind::Time, Value::Text(text)) => Value::Time(time::parse(text)?),
+        (Kind::Time, Value::Text(text)) => Value::Time(time::parse_time(text)?),
         (Kind::Guid, Value::Text(text)) => Value::Guid(Guid::parse(text).ok()?),
         (Kind::Number, Value::Number(number)) if number.is_finite() => Value::Number(*number),
         (Kind::Time, Value::Time(time)) => Value::Time(*time),

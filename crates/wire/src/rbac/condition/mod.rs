@@ -35,6 +35,7 @@ use operator::{Operator, Quantifier};
 
 pub use error::ConditionError;
 pub use evaluate::{Attributes, Truth, Value, Values};
+pub use time::parse_time;
 
 /// The longest condition, in bytes.
 pub const MAX_CONDITION: usize = 8 * 1024;
