@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use lazuli_api::{Api, Tls};
+use lazuli_control::Hosts;
 use lazuli_db::Db;
 use lazuli_db::clock::Clock;
 use tokio::net::TcpListener;
@@ -158,6 +159,32 @@ impl Roster {
         if let Err(error) = reloaded {
             tracing::error!(error = format!("{error:#}"), "TLS");
         }
+    }
+}
+
+impl Hosts for Roster {
+    /// A loopback address of its own, where the others listen on one: the same port of it leads to this registry.
+    fn allocate(&self, _name: &str, taken: &[String]) -> Vec<String> {
+        let is_beside = self
+            .0
+            .https
+            .as_ref()
+            .is_some_and(|https| https.address.is_ipv4() && https.address.ip().is_loopback());
+        let free = is_beside.then(|| lazuli_api::free_address(taken.iter().map(String::as_str)));
+        free.flatten()
+            .map(|ip| ip.to_string())
+            .into_iter()
+            .collect()
+    }
+
+    fn changed(&self) -> lazuli_control::Pending {
+        let roster = self.clone();
+        Box::pin(async move {
+            if let Err(error) = roster.refresh().await {
+                let error = format!("{error:#}");
+                tracing::warn!(error, "the registries could not be read again");
+            }
+        })
     }
 }
 

@@ -128,7 +128,9 @@ impl Server {
         )
         .await?;
         let journal = journal::open(settings, &registry, &master_key).await?;
+        let control = wire_up::open_control(&registry, &identity, &clock).await?;
         let api = wire_up::open_api(settings, &registry, &identity, &clock, addresses.1).await?;
+        let api = api.with_control(control.clone());
         let api = api.with_collector(scrubbing::collector(&scrub));
         let mut api = api.with_collector(collecting::collector(&gc));
         if let Some(journal) = &journal {
@@ -157,6 +159,7 @@ impl Server {
         listeners.later = Some(more);
         let roster = Roster::new(db, api.clone(), clock.clone(), https, later);
         roster.refresh().await?;
+        control.set_hosts(Arc::new(roster.clone()));
         Ok(Server {
             _held: held,
             folder,

@@ -9,6 +9,7 @@ use lazuli_api::{
     Api, ApiOptions, Cors, Exposition, HostedRegistry, Limits, Naming, Quota, Quotas, Rate,
     ResolverOptions,
 };
+use lazuli_control::{Control, ControlOptions};
 use lazuli_db::clock::Clock;
 use lazuli_db::{Db, PostgresOptions, SqliteOptions, params};
 use lazuli_identity::{
@@ -157,6 +158,22 @@ pub(crate) async fn open_identity_beside(
     .await
     .map_err(identity_error)?;
     Ok(identity)
+}
+
+/// Opens the management plane; at first start it gets its subscription, resource group and default registry.
+pub(crate) async fn open_control(
+    registry: &Registry,
+    identity: &Identity,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Control> {
+    let options = ControlOptions::default();
+    let control = Control::new(registry.clone(), identity.clone(), clock.clone(), options);
+    let tenant = identity.tenant().await.context("there is no directory")?;
+    control
+        .install(tenant.id)
+        .await
+        .context("cannot make the first subscription")?;
+    Ok(control)
 }
 
 /// Opens the blob store and the registry.
