@@ -91,7 +91,7 @@ fn days(year: i64, month: i64, day: i64) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::parse_time;
 
     #[test]
     fn times_are_read() {
