@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::*;
 use lazuli_blobs::{BlobStore, Listed, MemoryStore};
-use lazuli_db::clock::Clock as _;
+use lazuli_db::clock::Clock;
 use lazuli_db::{Db, SqliteOptions, Tx, params};
 use lazuli_registry::gc::{self, Gc};
 use lazuli_registry::transfer::closed::{self, Closed};
@@ -30,6 +30,11 @@ async fn close(f: &Fixture, closed: &Closed) -> bool {
     closed::close(&f.db, closed, f.clock.now_us())
         .await
         .unwrap()
+}
+
+async fn prolong(f: &Fixture, holder: &str, until: Option<i64>) -> lazuli_registry::Result<bool> {
+    let clock: Arc<dyn Clock> = f.clock.clone();
+    closed::prolong(&f.db, &clock, holder, until).await
 }
 
 /// One of everything that changes a repository, of which each is refused.
@@ -106,16 +111,12 @@ async fn while_it_moves_nothing_is_written_and_everything_read(f: Fixture) {
     assert!(gc.run_once().await.unwrap().is_some());
     push_image(&f.registry, "a", "v2", "y").await;
     // The run that had closed it knows that something was written.
-    assert!(
-        !closed::prolong(&f.db, "one", Some(until + 60 * SECOND))
-            .await
-            .unwrap()
-    );
-    assert!(!closed::prolong(&f.db, "one", None).await.unwrap());
+    assert!(!prolong(&f, "one", Some(until + 60 * SECOND)).await.unwrap());
+    assert!(!prolong(&f, "one", None).await.unwrap());
 
     // Closed for good, it stays closed whatever the time.
     assert!(close(&f, &by("two", Some(f.clock.now_us() + 10 * SECOND))).await);
-    assert!(closed::prolong(&f.db, "two", None).await.unwrap());
+    assert!(prolong(&f, "two", None).await.unwrap());
     f.clock.advance(Duration::from_secs(1_000_000));
     all_are_refused(&f, &image, &layer).await;
     let again = f.restarted().await;
@@ -135,21 +136,18 @@ async fn one_run_at_a_time_closes_a_registry(f: Fixture) {
     let now = f.clock.now_us();
     assert!(close(&f, &by("one", Some(now + 10 * SECOND))).await);
     assert!(!close(&f, &by("two", Some(now + 10 * SECOND))).await);
-    assert!(!closed::prolong(&f.db, "two", None).await.unwrap());
+    assert!(!prolong(&f, "two", None).await.unwrap());
     assert_eq!(closed::open(&f.db, Some("two")).await.unwrap(), None);
-    // What nobody met after its end still stands, for its own run too: nobody wrote.
+    // What nobody met after its end is over for its own run too: not everybody who looked and then wrote met it.
     f.clock.advance(Duration::from_secs(20));
     assert_eq!(closed::state(&f.db, f.clock.now_us()).await.unwrap(), None);
-    assert!(
-        closed::prolong(&f.db, "one", Some(now + 60 * SECOND))
-            .await
-            .unwrap()
-    );
+    assert!(!prolong(&f, "one", Some(now + 60 * SECOND)).await.unwrap());
+    assert!(!prolong(&f, "one", None).await.unwrap());
     assert!(closed::open(&f.db, Some("one")).await.unwrap().is_some());
-    assert!(!closed::prolong(&f.db, "one", None).await.unwrap());
-    assert!(close(&f, &by("two", Some(now))).await);
+    assert!(!prolong(&f, "one", None).await.unwrap());
+    assert!(close(&f, &by("two", Some(now + 21 * SECOND))).await);
     // One that is complete is not taken over.
-    assert!(closed::prolong(&f.db, "two", None).await.unwrap());
+    assert!(prolong(&f, "two", None).await.unwrap());
     assert!(!close(&f, &by("one", Some(now + 100 * SECOND))).await);
 }
 

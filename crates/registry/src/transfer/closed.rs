@@ -5,8 +5,10 @@
 //! writer that meets it after its end takes it away in the writer's own transaction: a move that finds its row gone knows
 //! that the copy is not complete, whatever the clocks say. At the end of a move the row loses its end.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
+use lazuli_db::clock::Clock;
 use lazuli_db::{Db, Tx, params};
 
 use crate::{Error, Registry, Result};
@@ -110,14 +112,21 @@ pub async fn close(db: &Db, closed: &Closed, now: i64) -> Result<bool> {
     Ok(done)
 }
 
-/// Gives the row of this run another end, or none. `false`: it is gone, or another run's: something may have been written
-/// meanwhile.
-pub async fn prolong(db: &Db, holder: &str, until: Option<i64>) -> Result<bool> {
-    let holder = holder.to_owned();
+/// Gives the row of this run another end, or none. `false`: it is gone, or another run's, or has ended: something may have been
+/// written meanwhile, also by somebody who looked at the row before the transaction (an administrator's command).
+pub async fn prolong(
+    db: &Db,
+    clock: &Arc<dyn Clock>,
+    holder: &str,
+    until: Option<i64>,
+) -> Result<bool> {
+    let (holder, clock) = (holder.to_owned(), clock.clone());
     let done = db
         .write(move |tx| {
-            let Some((text, closed)) = read(tx)?.filter(|(_, closed)| closed.holder == holder)
-            else {
+            // Its turn to write may have come late.
+            let now = clock.now_us();
+            let is_ours = |closed: &Closed| closed.holder == holder && !closed.has_ended(now);
+            let Some((text, closed)) = read(tx)?.filter(|(_, closed)| is_ours(closed)) else {
                 return Ok(false);
             };
             let new = Closed { until, ..closed }.to_text();

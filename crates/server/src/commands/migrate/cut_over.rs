@@ -107,7 +107,7 @@ impl CutOver<'_> {
         }
         let is_lost = Arc::new(AtomicBool::new(false));
         let prolonging = tokio::spawn(prolong(
-            (db.clone(), clock),
+            (db.clone(), clock.clone()),
             closed.holder.clone(),
             is_lost.clone(),
         ));
@@ -123,7 +123,9 @@ impl CutOver<'_> {
             Ok(Ok(Some(why))) => End::NotYet(why),
             // Only if the row stood there all the time, whatever the clocks say.
             Ok(Ok(None)) if is_lost.load(Ordering::Acquire) => End::Interrupted,
-            Ok(Ok(None)) if closed::prolong(&db, &closed.holder, None).await? => End::Closed,
+            Ok(Ok(None)) if closed::prolong(&db, &clock, &closed.holder, None).await? => {
+                End::Closed
+            }
             Ok(Ok(None)) => End::Interrupted,
         };
         if !matches!(end, End::Closed) {
@@ -180,7 +182,8 @@ fn after(clock: &Arc<dyn Clock>, time: Duration) -> i64 {
 async fn prolong((db, clock): (Db, Arc<dyn Clock>), holder: String, is_lost: Arc<AtomicBool>) {
     loop {
         tokio::time::sleep(PROLONG).await;
-        if let Ok(false) = closed::prolong(&db, &holder, Some(after(&clock, UNATTENDED))).await {
+        let until = Some(after(&clock, UNATTENDED));
+        if let Ok(false) = closed::prolong(&db, &clock, &holder, until).await {
             is_lost.store(true, Ordering::Release);
             return;
         }
