@@ -117,7 +117,8 @@ impl Identity {
             id_token: None,
             client_info: None,
         };
-        if at.flavor != Flavor::V2 {
+        // Numbers in words are the first version's own; az adds them up.
+        if at.flavor == Flavor::V1 {
             answer.expires_in = Value::from((LIFE - 1).to_string());
             answer.ext_expires_in = Value::from((LIFE - 1).to_string());
             answer.expires_on = Some(exp.to_string());
