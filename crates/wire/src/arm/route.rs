@@ -120,7 +120,7 @@ pub enum RouteError {
         /// The value of the `Allow` header.
         allow: &'static str,
     },
-    /// Too long, an empty segment, control characters, escapes of slashes or of nothing, or dots.
+    /// Too long, control characters, escapes of slashes or of nothing, or dots.
     #[error("the path is not valid")]
     Malformed,
 }
@@ -156,7 +156,7 @@ impl Asked<'_> {
 }
 
 impl Route {
-    /// Reads the path of a request, without its query. More than one slash at the beginning counts as one.
+    /// Reads the path of a request, without its query. More than one slash counts as one.
     pub fn parse(method: &Method, path: &str) -> Result<Self, RouteError> {
         let names = split(path)?;
         let keys: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
@@ -394,15 +394,14 @@ fn split(path: &str) -> Result<Vec<Cow<'_, str>>, RouteError> {
     if path.len() > MAX_PATH || !path.starts_with('/') {
         return Err(RouteError::Malformed);
     }
-    let rest = path.trim_start_matches('/');
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
     let mut segments = Vec::new();
-    for segment in rest.split('/') {
+    // Clients leave parts of a template empty: `providers/NAMESPACE//TYPE/NAME`.
+    for segment in path.split('/').filter(|segment| !segment.is_empty()) {
         if segments.len() == MAX_SEGMENTS {
             return Err(RouteError::Malformed);
         }
         let segment = decode(segment).ok_or(RouteError::Malformed)?;
-        if matches!(&*segment, "" | "." | "..") || segment.chars().any(|c| !is_plain(c)) {
+        if matches!(&*segment, "." | "..") || segment.chars().any(|c| !is_plain(c)) {
             return Err(RouteError::Malformed);
         }
         segments.push(segment);
