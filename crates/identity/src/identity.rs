@@ -313,6 +313,17 @@ impl Identity {
         })
     }
 
+    /// Whether a principal may list the repositories of which something deleted is still kept.
+    pub fn authorize_deleted_catalog(
+        &self,
+        principal: &Principal,
+        registry: RegistryId,
+    ) -> Result<(), Denied> {
+        let states = self.inner().states.current();
+        let state = states.get(&registry).ok_or(Denied::Unauthenticated)?;
+        state.authorize_deleted_catalog(principal)
+    }
+
     /// Whether a principal is known to a registry: what `GET /v2/` asks. A caller without credentials is not, so
     /// that clients learn where tokens are made; an anonymous token is enough.
     pub fn authorize_base(

@@ -261,6 +261,15 @@ impl RegistryState {
         Ok(listable)
     }
 
+    /// Whether a principal may list the repositories of which something deleted is still kept.
+    pub(crate) fn authorize_deleted_catalog(&self, principal: &Principal) -> Result<(), Denied> {
+        let identity = self.deleted_catalog_right(principal.who());
+        let token = principal
+            .grants()
+            .is_none_or(Grants::allows_deleted_catalog);
+        access::decide(principal, self.registry, identity, token)
+    }
+
     /// Which repositories an identity may list.
     pub(crate) fn listable(&self, who: &Who) -> Listable {
         match who {

@@ -78,6 +78,16 @@ def client(is_async, anonymous=False):
     return kind(ENDPOINT, credential, **options)
 
 
+async def opened(is_async, anonymous=False):
+    """A client, and what closes it with all that it opened."""
+    it = client(is_async, anonymous)
+    if is_async:
+        await it.__aenter__()
+        return it, it.__aexit__
+    it.__enter__()
+    return it, it.__exit__
+
+
 async def call(value):
     """What a method returns, of either client."""
     return await value if inspect.isawaitable(value) else value
@@ -364,7 +374,7 @@ async def deletions(s):
 
 async def anonymous(s):
     digest, manifest = await s.image("v1")
-    reader = client(isinstance(s.it, AioClient), anonymous=True)
+    reader, close = await opened(isinstance(s.it, AioClient), anonymous=True)
     try:
         same(s.name in await everything(reader.list_repository_names()), True)
         same((await call(reader.get_manifest(s.name, "v1"))).digest, digest)
@@ -384,7 +394,7 @@ async def anonymous(s):
         ]:
             await refused(ClientAuthenticationError, run)
     finally:
-        await call(reader.close())
+        await call(close(None, None, None))
 
 
 CHECKS = [
@@ -408,7 +418,7 @@ async def main():
     global failures
     checks = CHECKS + ([anonymous] if os.environ.get("ANONYMOUS") == "1" else [])
     for is_async in [False, True]:
-        it = client(is_async)
+        it, close = await opened(is_async)
         for check in checks:
             name = f"{'aio' if is_async else 'sync'} {check.__name__}"
             try:
@@ -417,7 +427,7 @@ async def main():
             except Exception as error:  # noqa: BLE001
                 failures += 1
                 print(f"FAILED {name}: {type(error).__name__}: {error}"[:1500], flush=True)
-        await call(it.close())
+        await call(close(None, None, None))
     return 1 if failures else 0
 
 

@@ -183,7 +183,7 @@ async fn dispatch(task: &mut Task<'_>, route: &Route) -> Answer {
             manifests::get(task, &access, digest).await
         }
         Route::DeletedCatalog => {
-            task.base()?;
+            task.deleted_catalog()?;
             Ok(absent::deleted_catalog())
         }
         Route::DeletedTags { name } => {

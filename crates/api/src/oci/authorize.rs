@@ -47,6 +47,14 @@ impl Task<'_> {
             .map_err(|denied| self.refuse(denied, None))
     }
 
+    /// The right to list the repositories of which something deleted is still kept.
+    pub(crate) fn deleted_catalog(&self) -> Result<(), Refusal> {
+        self.api
+            .identity
+            .authorize_deleted_catalog(self.principal, self.site.registry)
+            .map_err(|denied| self.refuse(denied, None))
+    }
+
     /// Whether the caller is known at all.
     pub(crate) fn base(&self) -> Result<(), Refusal> {
         self.api
