@@ -1,7 +1,7 @@
 //! The rule that nothing grants more than the identity may and the token's scopes ask for.
 
 use lazuli_wire::oci::RepositoryName;
-use lazuli_wire::token::Action;
+use lazuli_wire::token::{Action, Actions};
 use proptest::prelude::*;
 
 use super::{ACCESS, NOW, SERVICE, admin, state};

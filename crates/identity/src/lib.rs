@@ -7,6 +7,7 @@
 //! Deliberately absent: HTTP (status codes and bodies belong to the api crate) and what a repository holds.
 
 mod access;
+mod anonymous;
 mod directory;
 mod entra;
 mod error;
@@ -38,11 +39,14 @@ mod token_cache;
 mod tokens;
 
 pub use access::{CatalogAccess, Denied, RepositoryAccess};
+pub use anonymous::MAX_ANONYMOUS_PATTERNS;
 pub use directory::{
     Audience, Caller, CallerKind, Credential, CredentialKind, DirectoryError, DirectoryOptions,
     DirectoryStart, DirectoryWrite, EXCHANGE_AUDIENCE, Federation, Object, ObjectKind, managed,
 };
-pub use entra::{Authority, PublicKey, TenantInfo, TokenAnswer, basic_credentials};
+pub use entra::{
+    Authority, DeviceAnswer, Landing, PublicKey, TenantInfo, TokenAnswer, basic_credentials,
+};
 pub use error::Error;
 pub use fair::{Crowded, Division, FairShare, Origin, Share};
 pub use header::{MAX_HEADER, Malformed};

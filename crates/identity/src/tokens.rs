@@ -3,18 +3,15 @@
 //! Names, versions and lifetimes are those of Azure Container Registry. A refresh token stands for an identity; an
 //! access token for what its holder may do. Nothing made from a token outlives it.
 
-use lazuli_wire::Guid;
 use lazuli_wire::token::{
-    ACCESS_TOKEN, ANONYMOUS_SUBJECT, AccessClaims, AccessEntry, Action, Actions, CommonClaims,
-    Holder, ISSUER, Listing, Permissions, REFRESH_TOKEN, RefreshClaims, Scope,
+    ACCESS_TOKEN, ANONYMOUS_SUBJECT, AccessClaims, AccessEntry, CommonClaims, ISSUER, Listing,
+    REFRESH_TOKEN, RefreshClaims, Scope,
 };
 
 use crate::grants::Grants;
 use crate::jwt::{self, Payload};
 use crate::keys::Purpose;
-use crate::principal::{DirectoryIdentity, Principal, Proof, RegistryId, Who};
-use crate::rbac::cache::Owner;
-use crate::rbac::registry::Listable;
+use crate::principal::{Principal, Proof, RegistryId, Who};
 use crate::state::RegistryState;
 
 /// Seconds a refresh token lives.
@@ -27,6 +24,12 @@ pub const ANONYMOUS_LIFE: i64 = 5 * 60;
 pub const BACKDATED: i64 = 15 * 60;
 /// Seconds by which the clocks of two servers of one installation may differ.
 pub const SKEW: i64 = 30;
+
+mod made;
+mod subject;
+
+pub(crate) use made::{access_claims, refresh_claims};
+pub(crate) use subject::Subject;
 
 const MICROS: i64 = 1_000_000;
 
@@ -93,19 +96,6 @@ impl Verified {
     }
 }
 
-/// Whose a token is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Subject {
-    Anonymous,
-    Admin,
-    /// A token with a scope map, by the key of its name, and its identifier.
-    Token {
-        key: Box<str>,
-        object: Guid,
-    },
-    Directory(DirectoryIdentity),
-}
-
 /// Verifies an access token that came to a login server.
 pub(crate) fn verify_access(
     state: &RegistryState,
@@ -115,7 +105,7 @@ pub(crate) fn verify_access(
 ) -> Result<Verified, Rejected> {
     let payload = signed(state, Purpose::Access, token, now_us)?;
     let claims = AccessClaims::parse(payload.as_bytes()).map_err(|_| Rejected::Claims)?;
-    let subject = subject(state, &claims.common)?;
+    let subject = subject::subject(state, &claims.common)?;
     let is_anonymous = subject == Subject::Anonymous;
     let (version, life) = access_form(is_anonymous);
     check(
@@ -143,7 +133,7 @@ pub(crate) fn verify_refresh(
 ) -> Result<Verified, Rejected> {
     let payload = signed(state, Purpose::Refresh, token, now_us)?;
     let claims = RefreshClaims::parse(payload.as_bytes()).map_err(|_| Rejected::Claims)?;
-    let subject = subject(state, &claims.common)?;
+    let subject = subject::subject(state, &claims.common)?;
     if subject == Subject::Anonymous {
         return Err(Rejected::Subject);
     }
@@ -225,80 +215,6 @@ const fn access_form(is_anonymous: bool) -> (&'static str, i64) {
     }
 }
 
-const ADMIN_SUBJECT: &str = "admin";
-
-/// What the subjects of tokens with a scope map begin with; the key of the name follows.
-const TOKEN_SUBJECT: &str = "token:";
-
-fn subject_claim(who: &Who) -> String {
-    match who {
-        Who::Anonymous => ANONYMOUS_SUBJECT.to_owned(),
-        Who::Admin => ADMIN_SUBJECT.to_owned(),
-        Who::Token(rights) => format!("{TOKEN_SUBJECT}{}", rights.name.to_lowercase()),
-        Who::Directory(identity, _) => identity.owner.object.to_string(),
-    }
-}
-
-fn holder(state: &RegistryState, who: &Who) -> Holder {
-    let role_mode = match who {
-        Who::Anonymous => None,
-        _ => state.mode().mark().map(str::to_owned),
-    };
-    match who {
-        Who::Anonymous | Who::Admin => Holder {
-            role_mode,
-            ..Holder::default()
-        },
-        Who::Token(rights) => Holder {
-            oid: Some(rights.object),
-            role_mode,
-            ..Holder::default()
-        },
-        Who::Directory(identity, _) => Holder {
-            oid: Some(identity.owner.object),
-            name: Some(identity.name.to_string()),
-            groups: identity.owner.groups.to_vec(),
-            external: identity.owner.external,
-            proven_at: Some(identity.proven_at),
-            role_mode,
-        },
-    }
-}
-
-fn subject(state: &RegistryState, claims: &CommonClaims) -> Result<Subject, Rejected> {
-    match claims.sub.as_str() {
-        ANONYMOUS_SUBJECT => return Ok(Subject::Anonymous),
-        ADMIN_SUBJECT if state.admin_enabled => return Ok(Subject::Admin),
-        _ => {}
-    }
-    let holder = &claims.holder;
-    let object = holder.oid.ok_or(Rejected::Subject)?;
-    if let Some(key) = claims.sub.strip_prefix(TOKEN_SUBJECT) {
-        let key = key.into();
-        return Ok(Subject::Token { key, object });
-    }
-    let guid = |text: &Option<String>| {
-        text.as_deref()
-            .map(|text| Guid::parse(text).map_err(|_| Rejected::Subject))
-            .transpose()
-    };
-    let proven_at = holder.proven_at.ok_or(Rejected::Subject)?;
-    if Guid::parse(&claims.sub) != Ok(object) {
-        return Err(Rejected::Subject);
-    }
-    Ok(Subject::Directory(DirectoryIdentity {
-        owner: Owner {
-            tenant: guid(&claims.tenant)?.ok_or(Rejected::Subject)?,
-            object,
-            external: holder.external,
-            groups: holder.groups.as_slice().into(),
-        },
-        application: guid(&claims.appid)?,
-        name: holder.name.clone().unwrap_or_default().into(),
-        proven_at,
-    }))
-}
-
 /// The registry's identifier as tokens carry it: 32 hexadecimal digits.
 fn registry_claim(registry: RegistryId) -> String {
     format!("{:032x}", registry.get())
@@ -328,177 +244,6 @@ fn grants_of(is_anonymous: bool, access: Vec<AccessEntry>) -> Grants {
         }
     }
     grants
-}
-
-/// What is granted of a scope: what was asked, the identity may do, and the token it came with (if any) allows.
-pub(crate) fn granted(
-    state: &RegistryState,
-    principal: &Principal,
-    scope: &Scope,
-    now_us: i64,
-) -> Actions {
-    let who = principal.who();
-    let (identity, token) = match scope {
-        Scope::Repository { name, actions } => (
-            state.repository_rights(who, name, *actions, now_us),
-            principal.grants().map(|grants| grants.on_repository(name)),
-        ),
-        Scope::Registry {
-            name: Listing::Catalog,
-            ..
-        } => (
-            all_if(state.listable(who) != Listable::Nothing),
-            principal
-                .grants()
-                .map(|grants| all_if(grants.allows_catalog())),
-        ),
-        Scope::Registry {
-            name: Listing::DeletedCatalog,
-            ..
-        } => (
-            all_if(state.deleted_catalog_right(who)),
-            principal
-                .grants()
-                .map(|grants| all_if(grants.allows_deleted_catalog())),
-        ),
-        Scope::Other => (Actions::NONE, None),
-    };
-    scope
-        .actions()
-        .intersection(identity)
-        .intersection(token.unwrap_or(Actions::ALL))
-}
-
-const fn all_if(allowed: bool) -> Actions {
-    if allowed { Actions::ALL } else { Actions::NONE }
-}
-
-/// The claims of an access token for the scopes asked for.
-pub(crate) fn access_claims(
-    state: &RegistryState,
-    service: &str,
-    principal: &Principal,
-    scopes: &[Scope],
-    jti: String,
-    now_us: i64,
-) -> AccessClaims {
-    let is_anonymous = principal.is_anonymous();
-    let (version, life) = access_form(is_anonymous);
-    let mut access: Vec<AccessEntry> = Vec::with_capacity(scopes.len());
-    for scope in scopes {
-        let Some(mut entry) = AccessEntry::new(scope, granted(state, principal, scope, now_us))
-        else {
-            continue;
-        };
-        if is_anonymous && entry.resource_type == "repository" {
-            "*".clone_into(&mut entry.name);
-        }
-        let same = |other: &&mut AccessEntry| {
-            other.resource_type == entry.resource_type && other.name == entry.name
-        };
-        match access.iter_mut().find(same) {
-            Some(other) => other.actions = other.actions.union(entry.actions),
-            None => access.push(entry),
-        }
-    }
-    let common = common_claims(
-        state,
-        service,
-        principal,
-        (ACCESS_TOKEN, version, life),
-        jti,
-        now_us,
-    );
-    AccessClaims {
-        common,
-        access,
-        roles: Vec::new(),
-    }
-}
-
-/// The words for permissions in refresh tokens.
-const PERMISSIONS: [(Action, &str); 5] = [
-    (Action::Pull, "read"),
-    (Action::Push, "write"),
-    (Action::Delete, "delete"),
-    (Action::DeletedRead, "deleted/read"),
-    (Action::DeletedRestore, "deleted/restore/action"),
-];
-
-/// The claims of a refresh token.
-pub(crate) fn refresh_claims(
-    state: &RegistryState,
-    service: &str,
-    principal: &Principal,
-    jti: String,
-    now_us: i64,
-) -> RefreshClaims {
-    let common = common_claims(
-        state,
-        service,
-        principal,
-        (REFRESH_TOKEN, "1.0", REFRESH_LIFE),
-        jti,
-        now_us,
-    );
-    let actions = match principal.who() {
-        Who::Anonymous | Who::Token(_) => Actions::NONE,
-        Who::Admin => Actions::ALL,
-        Who::Directory(_, rights) => rights.always(),
-    };
-    let permissions = Permissions {
-        actions: PERMISSIONS
-            .into_iter()
-            .filter(|(action, _)| actions.allows(*action))
-            .map(|(_, word)| word.to_owned())
-            .collect(),
-        not_actions: Vec::new(),
-    };
-    RefreshClaims {
-        common,
-        permissions,
-        roles: Vec::new(),
-    }
-}
-
-fn common_claims(
-    state: &RegistryState,
-    service: &str,
-    principal: &Principal,
-    (grant_type, version, life): (&str, &str, i64),
-    jti: String,
-    now_us: i64,
-) -> CommonClaims {
-    let now = now_us / MICROS;
-    // What a token leads to ends with it.
-    let bound = match principal.proof() {
-        Proof::None | Proof::Password => i64::MAX,
-        Proof::EndingPassword { expires_at }
-        | Proof::RefreshToken { expires_at }
-        | Proof::AccessToken { expires_at, .. } => expires_at / MICROS,
-    };
-    let (appid, tenant) = match principal.who() {
-        Who::Directory(identity, _) => (
-            identity.application.map(|id| id.to_string()),
-            Some(identity.owner.tenant.to_string()),
-        ),
-        _ => (None, None),
-    };
-    CommonClaims {
-        jti,
-        sub: subject_claim(principal.who()),
-        nbf: now - BACKDATED,
-        exp: bound.min(now + life),
-        iat: now - BACKDATED,
-        iss: ISSUER.to_owned(),
-        aud: service.to_owned(),
-        version: version.to_owned(),
-        rid: registry_claim(state.registry),
-        grant_type: grant_type.to_owned(),
-        appid,
-        tenant,
-        holder: holder(state, principal.who()),
-    }
 }
 
 #[cfg(test)]

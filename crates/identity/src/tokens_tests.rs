@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use lazuli_wire::token::Action;
+use lazuli_wire::token::{Action, Actions};
 use serde_json::{Value, json};
 
 use super::*;

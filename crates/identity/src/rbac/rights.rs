@@ -318,3 +318,7 @@ fn read_once(known: &mut HashMap<String, Option<Condition>>, text: &str) -> Opti
     known.insert(text.to_owned(), condition.clone());
     condition
 }
+
+#[cfg(test)]
+#[path = "rights_tests.rs"]
+mod tests;
