@@ -57,9 +57,10 @@ impl Registry {
             .read(move |tx| {
                 let repository =
                     repositories::sql::find(tx, registry, &tx_name)?.ok_or(Error::NameUnknown)?;
-                let page = match repository.is_restricted {
-                    false => sql::page,
-                    true => sql::page_of_listed,
+                let page = if repository.is_restricted {
+                    sql::page_of_listed
+                } else {
+                    sql::page
                 };
                 let (last, limit) = (asked.last.as_deref(), asked.limit);
                 Ok::<_, Error>(page(tx, repository.id, last, limit)?)

@@ -6,7 +6,7 @@ use lazuli_identity::{CatalogAccess, Delete, MetadataRead, MetadataWrite, Reposi
 use lazuli_registry::attributes::Subject;
 use lazuli_registry::details::Details;
 use lazuli_wire::acr::{Catalog, Deleted, Route};
-use lazuli_wire::oci::{ErrorCode, RepositoryName};
+use lazuli_wire::oci::{ErrorCode, RepositoryName, Tag};
 
 use super::error::refusal;
 use super::{PAGE, accepted, answer_of, render};
@@ -63,7 +63,7 @@ pub(super) async fn delete(task: &mut Task<'_>, access: &RepositoryAccess<Delete
     let removed = removed.map_err(|error| refusal(task, &error))?;
     let deleted = Deleted {
         manifests_deleted: removed.manifests.iter().map(ToString::to_string).collect(),
-        tags_deleted: removed.tags.iter().map(|tag| tag.as_str()).collect(),
+        tags_deleted: removed.tags.iter().map(Tag::as_str).collect(),
     };
     Ok(accepted(answer_of(&deleted)))
 }

@@ -172,11 +172,11 @@ impl Route {
             },
             Endpoint::Operation => Self::Operation {
                 name,
-                id: Word::parse(last).ok_or(RouteError::NotFound)?,
+                id: word(last)?,
             },
             Endpoint::Cancel => Self::Cancel {
                 name,
-                id: Word::parse(last).ok_or(RouteError::NotFound)?,
+                id: word(last)?,
             },
             Endpoint::Metadata => Self::Metadata {
                 name,
@@ -185,10 +185,7 @@ impl Route {
                     Some(("_tags", text)) => Some(tag(text)?.into()),
                     Some((_, text)) => Some(digest(text)?.into()),
                 },
-                key: match shape.has_last {
-                    true => Some(Word::parse(last).ok_or(RouteError::NotFound)?),
-                    false => None,
-                },
+                key: shape.has_last.then(|| word(last)).transpose()?,
             },
         })
     }
@@ -299,6 +296,10 @@ fn tag(text: &str) -> Result<Tag, RouteError> {
 fn digest(text: &str) -> Result<Digest, RouteError> {
     let text = unescaped(text).ok_or(RouteError::DigestInvalid { unsupported: false })?;
     Ok(Digest::parse(&text)?)
+}
+
+fn word(text: &str) -> Result<Word, RouteError> {
+    Word::parse(text).ok_or(RouteError::NotFound)
 }
 
 /// A path taken apart, its parts not yet looked at.
