@@ -2,6 +2,8 @@
 
 mod answer;
 mod documents;
+mod pages;
+mod sign_in;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,7 +24,7 @@ use crate::errors::Refusal;
 use crate::headers::Cors;
 use crate::metrics::Endpoint;
 use crate::oci;
-use crate::resolver::Site;
+use crate::resolver::{Scheme, Site};
 use crate::service::{Client, Received, Step};
 
 use self::answer::Refused;
@@ -68,6 +70,7 @@ pub(crate) async fn answer(
         endpoints: api
             .naming
             .endpoints(call.site.scheme, &call.site.login_server),
+        scheme: call.site.scheme,
         from,
     };
     let outcome = handle(api, request, &call.route, &at, &body).await;
@@ -100,10 +103,26 @@ pub(crate) async fn collect(
 /// Where a request came to, and from.
 struct Place {
     endpoints: Endpoints,
+    scheme: Scheme,
     from: Origin,
 }
 
 impl Place {
+    fn authority<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        flavor: Flavor,
+        audience: &'a (dyn Fn(&Resource) -> Option<Audience> + Sync),
+    ) -> Authority<'a> {
+        Authority {
+            base: &self.endpoints.authority,
+            tenant,
+            flavor,
+            from: self.from,
+            audience,
+        }
+    }
+
     /// Which audience a resource is: one of Microsoft's names, or one of our own.
     fn audience(&self, resource: &Resource) -> Option<Audience> {
         if let Some(known) = resource.well_known() {
@@ -155,11 +174,23 @@ async fn handle(
         }
         Route::Instance => Ok(documents::instance(&at.endpoints)),
         Route::UserRealm => Ok(documents::user_realm(request)),
-        Route::Authorize(..)
-        | Route::DeviceCode(..)
-        | Route::DeviceLogin
-        | Route::Logout(_)
-        | Route::ManagedIdentity => Err(Failure::UnsupportedGrant.into()),
+        Route::Authorize(tenant, flavor) => {
+            let audience = |resource: &Resource| at.audience(resource);
+            let authority = at.authority(tenant, *flavor, &audience);
+            Ok(sign_in::authorize(api, request, &authority, at.scheme, body).await)
+        }
+        Route::DeviceCode(tenant, flavor) => {
+            let audience = |resource: &Resource| at.audience(resource);
+            let authority = at.authority(tenant, *flavor, &audience);
+            sign_in::device_code(api, &authority, *flavor, body).await
+        }
+        Route::DeviceLogin => {
+            let audience = |resource: &Resource| at.audience(resource);
+            let authority = at.authority(&Tenant::Common, Flavor::V2, &audience);
+            Ok(sign_in::device_login(api, request, &authority, at.scheme, body).await)
+        }
+        Route::Logout(_) => Ok(sign_in::logout()),
+        Route::ManagedIdentity => Err(Failure::ManagedIdentity.into()),
     }
 }
 
@@ -186,13 +217,7 @@ async fn token(
         .map(|(client, secret)| (client.as_str(), secret.expose()));
     let form = TokenForm::read(&form, flavor, basic)?;
     let audience = |resource: &Resource| at.audience(resource);
-    let authority = Authority {
-        base: &at.endpoints.authority,
-        tenant,
-        flavor,
-        from: at.from,
-        audience: &audience,
-    };
+    let authority = at.authority(tenant, flavor, &audience);
     let made = api.identity.directory_token(&authority, &form).await?;
     Ok(answer::json(&made))
 }

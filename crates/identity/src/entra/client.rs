@@ -64,6 +64,24 @@ fn places<'a>(application: &'a Object, platform: &str) -> impl Iterator<Item = &
         .filter_map(serde_json::Value::as_str)
 }
 
+impl Identity {
+    /// What people know an application as.
+    pub(crate) async fn application_name(&self, id: Guid) -> Result<String, Failure> {
+        let name = id.to_string();
+        let known = self.object_named(ObjectKind::Application, &name);
+        let known = known.await.map_err(|error| unavailable(&error))?;
+        Ok(match known {
+            Some(application) => application.display_name,
+            None => match id.as_bytes()[0] {
+                0x04 => "Microsoft Azure CLI".to_owned(),
+                0x19 => "Microsoft Azure PowerShell".to_owned(),
+                0xae => "Visual Studio Code".to_owned(),
+                _ => "Visual Studio".to_owned(),
+            },
+        })
+    }
+}
+
 /// Whether a program is one of Microsoft's that everybody may sign in with.
 fn is_well_known(id: Guid) -> bool {
     PUBLIC_CLIENTS

@@ -3,6 +3,7 @@
 use lazuli_wire::entra::{Asked, Failure, Grant, TokenForm};
 
 use super::client::Client;
+use super::sign_ins::SignIn;
 use super::tokens::Order;
 use super::{Authority, TokenAnswer, refresh, unavailable, users};
 use crate::directory::Object;
@@ -51,10 +52,50 @@ impl Identity {
                 self.for_user(at, &state, &user, &client, proof, &asked, None, form)
                     .await
             }
-            Grant::AuthorizationCode { .. } | Grant::DeviceCode(_) => {
-                Err(Failure::UnsupportedGrant)
+            Grant::AuthorizationCode {
+                code,
+                redirect_uri,
+                verifier,
+            } => {
+                let (client, proof) = self
+                    .client_for_users(at, &state, &form.client_id, &form.proof)
+                    .await?;
+                let place = redirect_uri.as_deref();
+                let sign_in = self
+                    .redeem_code(client.id, code, place, verifier.as_ref())
+                    .await?;
+                self.signed_in(at, &state, &sign_in, &client, proof, form)
+                    .await
+            }
+            Grant::DeviceCode(code) => {
+                let client = self.client(&state, &form.client_id).await?;
+                let client = client.ok_or_else(|| Failure::Application(form.client_id.clone()))?;
+                let sign_in = self.poll_device(client.id, code).await?;
+                self.signed_in(at, &state, &sign_in, &client, "0", form)
+                    .await
             }
         }
+    }
+
+    /// Tokens for whoever signed in by browser or on another device.
+    async fn signed_in(
+        &self,
+        at: &Authority<'_>,
+        state: &DirectoryState,
+        sign_in: &SignIn,
+        client: &Client,
+        proof: &'static str,
+        form: &TokenForm,
+    ) -> Result<TokenAnswer, Failure> {
+        let (user, made_at) = sign_in.user.ok_or(Failure::Expired)?;
+        let user = users::still_there(self, user, made_at).await?;
+        let asked = match &form.asked {
+            Some(asked) => asked.clone(),
+            None => sign_in.asked()?,
+        };
+        let nonce = sign_in.nonce.as_deref();
+        self.for_user(at, state, &user, client, proof, &asked, nonce, form)
+            .await
     }
 
     async fn client_credentials(

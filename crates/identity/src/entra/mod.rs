@@ -5,6 +5,7 @@ mod client;
 mod grants;
 mod passwords;
 mod refresh;
+mod sign_ins;
 mod throttle;
 mod tokens;
 mod users;
@@ -23,6 +24,7 @@ use crate::fair::Origin;
 use crate::header::{self, Authorization};
 use crate::identity::Identity;
 
+pub use sign_ins::{DeviceAnswer, Landing};
 pub(crate) use throttle::Throttle;
 pub(crate) use users::SLOW_COMPARISONS;
 
