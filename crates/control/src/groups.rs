@@ -9,7 +9,7 @@ use lazuli_wire::arm::{GroupBody, GroupPath, check_group_name, check_tags};
 use crate::actor::Actor;
 use crate::control::{Control, Made};
 use crate::locks::{self, Change};
-use crate::{Error, Result, subscriptions};
+use crate::{Error, Result, registries, subscriptions};
 
 /// A resource group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,6 +197,7 @@ impl Control {
             .read(move |tx| {
                 subscriptions::require(tx, wanted.subscription)?;
                 locks::check(tx, &locked, Change::Delete)?;
+                registries::holds_no_default(tx, &wanted)?;
                 Ok(find(tx, &wanted)?.is_some())
             })
             .await?;

@@ -7,9 +7,11 @@ pub(crate) mod sql;
 
 use std::collections::BTreeMap;
 
-use lazuli_db::Tx;
+use lazuli_db::{Tx, params};
 use lazuli_identity::RegistryId;
-use lazuli_wire::arm::{CheckName, REGISTRY_TYPE, RegistryPath, Sku, Within, check_registry_name};
+use lazuli_wire::arm::{
+    CheckName, GroupPath, REGISTRY_TYPE, RegistryPath, Sku, Within, check_registry_name,
+};
 
 pub use settings::Settings;
 
@@ -94,6 +96,30 @@ pub(crate) fn require(tx: &mut Tx<'_>, path: &RegistryPath) -> Result<RegistryRe
         &path.name,
         &path.group.name,
     ))
+}
+
+/// Fails if the registry that every installation begins with is in this group: it is not deleted, so neither is its group.
+pub(crate) fn holds_no_default(tx: &mut Tx<'_>, group: &GroupPath) -> Result<()> {
+    let held = tx.query_one(
+        "SELECT 1 FROM registry_resources WHERE registry_id = ?1 AND subscription_id = ?2 AND group_key = ?3",
+        params![
+            RegistryId::DEFAULT.get(),
+            &group.subscription.to_string(),
+            &group.key()
+        ],
+        |row| row.get_i64(0),
+    )?;
+    if held.is_none() {
+        return Ok(());
+    }
+    Err(default_stays())
+}
+
+fn default_stays() -> Error {
+    Error::conflict(
+        "DefaultRegistry",
+        "The registry of this server's configuration, and the resource group it is in, cannot be deleted.",
+    )
 }
 
 /// Whether this can be a name, whatever is there.

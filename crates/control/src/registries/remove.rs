@@ -4,11 +4,11 @@ use lazuli_identity::rbac::policy;
 use lazuli_identity::{delete_registry, scope_maps};
 use lazuli_wire::arm::{GroupPath, RegistryPath, Within};
 
-use super::sql;
+use super::{default_stays, sql};
 use crate::actor::{Actor, Precondition};
 use crate::control::{Control, Made};
 use crate::locks::{self, Change};
-use crate::{Error, Result, subscriptions};
+use crate::{Result, subscriptions};
 
 impl Control {
     /// Deletes a registry; `false` when there is none.
@@ -42,11 +42,7 @@ impl Control {
                 return Ok(Made::nothing(None));
             };
             if known.is_default() {
-                let message = format!(
-                    "The registry '{}' is the one of this server's configuration and cannot be deleted.",
-                    known.path.name
-                );
-                return Err(Error::conflict("DefaultRegistry", message));
+                return Err(default_stays());
             }
             scope_maps::store::delete_all(tx, known.id)?;
             tx.execute(
