@@ -400,7 +400,7 @@ mod tests {
         fn each_ancestor_holds_the_scope(parts in proptest::collection::vec("[a-zA-Z0-9._()-]{1,8}", 1..6)) {
             let mut text = format!("/subscriptions/{}", parts[0]);
             for part in &parts[1..] {
-                text.push_str(&format!("/providers/Ns/t/{part}"));
+                text = format!("{text}/providers/Ns/t/{part}");
             }
             if let Ok(scope) = ArmScope::parse(&text) {
                 for key in scope.ancestor_keys() {

@@ -41,21 +41,21 @@ impl Literal {
     /// Reads what stands without them.
     pub(super) fn of_word(operator: Operator, word: &str) -> Option<Self> {
         match operator.kind {
-            Kind::Text | Kind::TextIgnoreCase => None,
             Kind::Number => number(word).map(Self::Number),
             Kind::Time => time::parse_time(word).map(Self::Time),
             Kind::Bool if word.eq_ignore_ascii_case("true") => Some(Self::Bool(true)),
             Kind::Bool if word.eq_ignore_ascii_case("false") => Some(Self::Bool(false)),
-            Kind::Bool => None,
             Kind::Guid => Guid::parse(word).ok().map(Self::Guid),
+            Kind::Text | Kind::TextIgnoreCase | Kind::Bool => None,
         }
     }
 
     /// The form in which a value of an attribute is compared with; `None` when it is of another type.
     pub(super) fn of_value(operator: Operator, value: &Value<'_>) -> Option<Self> {
         match (operator.kind, value) {
-            (Kind::Text | Kind::TextIgnoreCase, Value::Text(text)) => Self::of_text(operator, text),
-            (Kind::Guid | Kind::Time, Value::Text(text)) => Self::of_text(operator, text),
+            (Kind::Text | Kind::TextIgnoreCase | Kind::Guid | Kind::Time, Value::Text(text)) => {
+                Self::of_text(operator, text)
+            }
             (Kind::Number, Value::Number(number)) => Some(Self::Number(*number)),
             (Kind::Time, Value::Time(time)) => Some(Self::Time(*time)),
             (Kind::Bool, Value::Bool(truth)) => Some(Self::Bool(*truth)),
