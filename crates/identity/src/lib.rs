@@ -11,6 +11,7 @@ mod anonymous;
 mod directory;
 mod entra;
 mod error;
+mod external;
 mod fair;
 mod grants;
 mod header;
@@ -45,9 +46,11 @@ pub use directory::{
     DirectoryStart, DirectoryWrite, EXCHANGE_AUDIENCE, Federation, Object, ObjectKind, managed,
 };
 pub use entra::{
-    Authority, DeviceAnswer, Landing, PublicKey, TenantInfo, TokenAnswer, basic_credentials,
+    Authority, DeviceAnswer, Landing, ManagedAnswer, PublicKey, TenantInfo, TokenAnswer,
+    basic_credentials,
 };
 pub use error::Error;
+pub use external::{IssuerKind, TrustedIssuer};
 pub use fair::{Crowded, Division, FairShare, Origin, Share};
 pub use header::{MAX_HEADER, Malformed};
 pub use identity::{AuthError, Identity};

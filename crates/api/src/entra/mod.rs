@@ -190,8 +190,31 @@ async fn handle(
             Ok(sign_in::device_login(api, request, &authority, at.scheme, body).await)
         }
         Route::Logout(_) => Ok(sign_in::logout()),
-        Route::ManagedIdentity => Err(Failure::ManagedIdentity.into()),
+        Route::ManagedIdentity => managed(api, request, at).await,
     }
+}
+
+/// GET `/msi/token`, as Azure App Service has it.
+async fn managed(api: &Api, request: &Received, at: &Place) -> Result<Response<Body>, Refused> {
+    let query = request.parts.uri.query().unwrap_or_default();
+    let query = Query::parse(query, &QueryLimits::QUERY);
+    let query = query.map_err(|_| Failure::Malformed("the query"))?;
+    let one = |name: &'static str| query.single(name).map_err(|_| Failure::Malformed(name));
+    let header = request.parts.headers.get("x-identity-header");
+    let header = header.and_then(|value| value.to_str().ok());
+    let header = header.ok_or(Failure::ManagedIdentity)?;
+    let resource = one("resource")?.ok_or(Failure::Missing("resource"))?;
+    let named = match one("client_id")? {
+        Some(client) => Some(client),
+        None => one("principal_id")?.or(one("object_id")?),
+    };
+    let audience = |resource: &Resource| at.audience(resource);
+    let authority = at.authority(&Tenant::Common, Flavor::V1, &audience);
+    let made = api
+        .identity
+        .managed_token(&authority, header, resource, named)
+        .await?;
+    Ok(answer::json(&made))
 }
 
 async fn token(

@@ -24,6 +24,7 @@ use lazuli_db::clock::Clock;
 use tokio::sync::Mutex;
 
 use crate::entra::{SLOW_COMPARISONS, Throttle};
+use crate::external::IssuerKeys;
 use crate::fair::FairShare;
 use crate::keys::MasterKey;
 
@@ -44,8 +45,8 @@ use self::verify::VerifiedTokens;
 
 /// The embedded directory of an installation.
 pub(crate) struct Directory {
-    db: Db,
-    clock: Arc<dyn Clock>,
+    pub(crate) db: Db,
+    pub(crate) clock: Arc<dyn Clock>,
     master: Arc<MasterKey>,
     current: ArcSwapOption<DirectoryState>,
     /// Held while the state is read; readers of `current` never wait for it.
@@ -53,6 +54,7 @@ pub(crate) struct Directory {
     refreshing: AtomicBool,
     verified: VerifiedTokens,
     pub(crate) throttle: Throttle,
+    pub(crate) issuer_keys: IssuerKeys,
     /// Comparisons of passwords, divided between those who ask.
     pub(crate) slow: FairShare,
 }
@@ -68,6 +70,7 @@ impl Directory {
             refreshing: AtomicBool::new(false),
             verified: VerifiedTokens::new(),
             throttle: Throttle::new(),
+            issuer_keys: IssuerKeys::new(),
             slow: FairShare::new(SLOW_COMPARISONS),
         }
     }

@@ -82,10 +82,10 @@ pub struct Object {
 }
 
 /// Most bytes of an object's attributes.
-pub const MAX_ATTRIBUTES: usize = 64 * 1024;
+pub(crate) const MAX_ATTRIBUTES: usize = 64 * 1024;
 
 /// The longest display name, in characters, as Entra's.
-pub const MAX_DISPLAY_NAME: usize = 256;
+pub(crate) const MAX_DISPLAY_NAME: usize = 256;
 
 impl Object {
     /// A new object.

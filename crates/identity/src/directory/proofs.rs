@@ -168,7 +168,7 @@ impl Identity {
             data: Kept::of_generated(secret.expose())?.to_row(),
         };
         self.add_proof(object, credential, MOST).await?;
-        Ok(secret)
+        Ok(Secret::new(format!("{object}.{}", secret.expose())))
     }
 
     /// Adds a certificate (DER), whose holder may sign assertions.

@@ -7,6 +7,7 @@ use lazuli_wire::Guid;
 
 use crate::directory::{Directory, store};
 use crate::error::Error;
+use crate::external::TrustedIssuer;
 use crate::keys::{MasterKey, Purpose, SigningKey};
 use crate::principal::RegistryId;
 
@@ -34,6 +35,8 @@ pub(crate) struct DirectoryState {
     pub(crate) domain: Box<str>,
     /// The newest first.
     pub(crate) keys: Vec<DirectoryKey>,
+    /// Whose tokens are taken besides.
+    pub(crate) issuers: Vec<TrustedIssuer>,
     /// Of the policy; with every change of the directory it grows.
     pub(crate) generation: i64,
     /// Microseconds.
@@ -72,6 +75,7 @@ impl DirectoryState {
             tenant: rows.tenant,
             domain: rows.domain,
             keys,
+            issuers: rows.issuers,
             generation: rows.generation,
             loaded_at,
         })

@@ -6,12 +6,13 @@ mod objects;
 
 pub(crate) use credentials::{credentials, delete_credential, put_credential};
 pub(crate) use members::{add_member, groups_of, is_member, members, remove_member, within};
-pub(crate) use objects::{delete, find, get, insert, list, named, standing, update};
+pub(crate) use objects::{delete, find, get, insert, list, named, update};
 
 use lazuli_db::{Result, Tx, params, settings};
 use lazuli_wire::Guid;
 
 use crate::directory::state::NO_REGISTRY;
+use crate::external::{self, TrustedIssuer};
 use crate::keys::Purpose;
 pub(crate) use crate::rbac::policy::bump;
 use crate::rbac::policy::generation;
@@ -26,6 +27,7 @@ pub(crate) struct DirectoryRows {
     pub(crate) tenant: Guid,
     pub(crate) domain: Box<str>,
     pub(crate) keys: Vec<KeyRow>,
+    pub(crate) issuers: Vec<TrustedIssuer>,
     pub(crate) generation: i64,
 }
 
@@ -53,6 +55,7 @@ pub(crate) fn load(tx: &mut Tx<'_>) -> Result<Option<DirectoryRows>> {
         tenant,
         domain: domain.into(),
         keys,
+        issuers: external::store::list(tx)?,
         generation: generation(tx)?,
     }))
 }

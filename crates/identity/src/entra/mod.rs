@@ -3,6 +3,7 @@
 mod assertion;
 mod client;
 mod grants;
+mod managed;
 mod passwords;
 mod refresh;
 mod sign_ins;
@@ -24,6 +25,7 @@ use crate::fair::Origin;
 use crate::header::{self, Authorization};
 use crate::identity::Identity;
 
+pub use managed::ManagedAnswer;
 pub use sign_ins::{DeviceAnswer, Landing};
 pub(crate) use throttle::Throttle;
 pub(crate) use users::SLOW_COMPARISONS;

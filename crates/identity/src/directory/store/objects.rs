@@ -37,11 +37,6 @@ pub(crate) fn get(tx: &mut Tx<'_>, id: Guid) -> Result<Option<Object>> {
     Ok(found.flatten())
 }
 
-/// What the object of a token is checked by.
-pub(crate) fn standing(tx: &mut Tx<'_>, id: Guid) -> Result<Option<Object>> {
-    get(tx, id)
-}
-
 /// The object of a kind with this name, whatever its case.
 pub(crate) fn find(
     tx: &mut Tx<'_>,

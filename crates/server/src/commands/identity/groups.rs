@@ -16,7 +16,12 @@ A role that is given to a group counts for all its members, also for those of gr
 
 pub(super) fn command() -> Command {
     let name = || place("GROUP", "Display name or ID");
-    let member = || place("MEMBER", "User, service principal, managed identity or group");
+    let member = || {
+        place(
+            "MEMBER",
+            "User, service principal, managed identity or group",
+        )
+    };
     noun(
         "group",
         "Groups, to give roles to many at once",
@@ -66,15 +71,16 @@ pub(super) async fn run(
         _ => {
             let member = directory.anybody(text(matches, "MEMBER")).await?;
             if verb == "add-member" {
-                identity
-                    .add_group_member(may, group.id, member.id)
-                    .await?;
+                identity.add_group_member(may, group.id, member.id).await?;
                 format!("{} is a member of {called} now.\n", member.display_name)
             } else {
                 identity
                     .remove_group_member(may, group.id, member.id)
                     .await?;
-                format!("{} is no member of {called} any more.\n", member.display_name)
+                format!(
+                    "{} is no member of {called} any more.\n",
+                    member.display_name
+                )
             }
         }
     })

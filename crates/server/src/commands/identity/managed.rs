@@ -27,13 +27,21 @@ pub(super) fn command() -> Command {
                 vec![
                     name(),
                     option("role", "ROLE", "A built-in role to give, such as AcrPush"),
-                    option("scope", "SCOPE", "Where the role counts; everywhere if not given"),
+                    option(
+                        "scope",
+                        "SCOPE",
+                        "Where the role counts; everywhere if not given",
+                    ),
                 ],
             ),
             sub("list", "List the managed identities", Vec::new()),
             sub("show", "Show a managed identity", vec![name()]),
             sub("remove", "Remove a managed identity", vec![name()]),
-            sub("enable", "Open its endpoint, with a new header", vec![name()]),
+            sub(
+                "enable",
+                "Open its endpoint, with a new header",
+                vec![name()],
+            ),
             sub("disable", "Close its endpoint", vec![name()]),
         ],
     )
@@ -50,7 +58,10 @@ pub(super) async fn run(
     }
     let name = text(matches, "NAME");
     if verb == "add" {
-        let (id, client) = (lazuli_identity::random_guid()?, lazuli_identity::random_guid()?);
+        let (id, client) = (
+            lazuli_identity::random_guid()?,
+            lazuli_identity::random_guid()?,
+        );
         let kind = ObjectKind::ManagedIdentity;
         let object = Object::new(id, kind, &client.to_string(), name, identity.now_us());
         let object = identity.add_object(may, object, None).await?;
@@ -85,9 +96,7 @@ pub(super) async fn run(
         _ => {
             for known in identity.object_credentials(object.id).await? {
                 if known.kind == CredentialKind::Endpoint {
-                    identity
-                        .remove_credential(may, object.id, known.id)
-                        .await?;
+                    identity.remove_credential(may, object.id, known.id).await?;
                 }
             }
             format!("The endpoint of {called} is closed.\n")

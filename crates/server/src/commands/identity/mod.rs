@@ -1,6 +1,7 @@
 //! `lazuli identity`: the embedded directory and whom it trusts. Works on a stopped server and beside a running one.
 
 mod groups;
+mod issuers;
 mod managed;
 mod opened;
 mod programs;
@@ -54,10 +55,7 @@ fn noun(
 
 /// A required argument by its place.
 fn place(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name)
-        .value_name(name)
-        .required(true)
-        .help(help)
+    Arg::new(name).value_name(name).required(true).help(help)
 }
 
 /// An option.
@@ -83,6 +81,7 @@ pub(crate) fn command() -> Command {
         programs::app_command(),
         programs::sp_command(),
         managed::command(),
+        issuers::command(),
     ])
 }
 
@@ -95,6 +94,7 @@ pub(crate) async fn run(names: &[&str], matches: &ArgMatches, given: &Given) -> 
         ["group", verb] => groups::run(verb, matches, &directory).await,
         ["app", verb] => programs::run_app(verb, matches, &directory).await,
         ["sp", verb] => programs::run_sp(verb, matches, &directory).await,
+        ["issuer", verb] => issuers::run(verb, matches, &directory).await,
         ["managed-identity", verb] => managed::run(verb, matches, &directory).await,
         other => Err(anyhow::anyhow!(
             "unknown command: identity {}",

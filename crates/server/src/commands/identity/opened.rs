@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use lazuli_db::Db;
-use lazuli_identity::rbac::store::{RoleAssignment, put_assignment};
 use lazuli_identity::rbac::built_in_roles;
+use lazuli_identity::rbac::store::{RoleAssignment, put_assignment};
 use lazuli_identity::{DirectoryWrite, Identity, Object, ObjectKind};
 use lazuli_wire::Guid;
 use lazuli_wire::arm_scope::ArmScope;
@@ -57,7 +57,11 @@ impl Directory {
         let mut told = format!("Tenant   {}\nDomain   {}\n", self.tenant, self.domain);
         for kind in ObjectKind::ALL {
             let count = self.identity.objects(kind, "", MOST).await?.len();
-            writeln!(told, "{count:>8} {kind}{}", if count == 1 { "" } else { "s" })?;
+            writeln!(
+                told,
+                "{count:>8} {kind}{}",
+                if count == 1 { "" } else { "s" }
+            )?;
         }
         Ok(told)
     }
@@ -158,7 +162,10 @@ pub(crate) fn line(object: &Object) -> String {
         ObjectKind::Group => "",
         _ => &object.name_key,
     };
-    format!("{}  {name:<36}  {}{state}\n", object.id, object.display_name)
+    format!(
+        "{}  {name:<36}  {}{state}\n",
+        object.id, object.display_name
+    )
 }
 
 /// Everything that may be told of an object.
@@ -178,12 +185,24 @@ pub(crate) async fn details(directory: &Directory, object: &Object) -> anyhow::R
         .groups_of_object(object.id, false)
         .await?
     {
-        writeln!(told, "Member of       {} ({})", group.display_name, group.id)?;
+        writeln!(
+            told,
+            "Member of       {} ({})",
+            group.display_name, group.id
+        )?;
     }
     for known in directory.identity.object_credentials(object.id).await? {
         let ends = known.expires_at.map_or_else(
             || "does not expire".to_owned(),
-            |at| format!("until {}", lazuli_wire::acr::Time(at).to_string().get(..19).unwrap_or_default()),
+            |at| {
+                format!(
+                    "until {}",
+                    lazuli_wire::acr::Time(at)
+                        .to_string()
+                        .get(..19)
+                        .unwrap_or_default()
+                )
+            },
         );
         let what = known.federation().map_or_else(
             || format!("{}…", known.hint),

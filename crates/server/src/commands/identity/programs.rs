@@ -44,8 +44,12 @@ pub(super) fn app_command() -> Command {
                 "Register a program",
                 vec![
                     name(),
-                    option("redirect-uri", "URL", "Where browsers may bring its answers; can be repeated")
-                        .action(ArgAction::Append),
+                    option(
+                        "redirect-uri",
+                        "URL",
+                        "Where browsers may bring its answers; can be repeated",
+                    )
+                    .action(ArgAction::Append),
                     Arg::new("public")
                         .long("public")
                         .action(ArgAction::SetTrue)
@@ -54,7 +58,11 @@ pub(super) fn app_command() -> Command {
             ),
             sub("list", "List the registrations", Vec::new()),
             sub("show", "Show a registration", vec![name()]),
-            sub("remove", "Remove it, and its service principal", vec![name()]),
+            sub(
+                "remove",
+                "Remove it, and its service principal",
+                vec![name()],
+            ),
         ],
     )
 }
@@ -78,15 +86,27 @@ pub(super) fn sp_command() -> Command {
                     name(),
                     days(),
                     option("role", "ROLE", "A built-in role to give, such as AcrPush"),
-                    option("scope", "SCOPE", "Where the role counts; everywhere if not given"),
+                    option(
+                        "scope",
+                        "SCOPE",
+                        "Where the role counts; everywhere if not given",
+                    ),
                 ],
             ),
             sub("list", "List the service principals", Vec::new()),
-            sub("show", "Show a service principal and its credentials", vec![name()]),
+            sub(
+                "show",
+                "Show a service principal and its credentials",
+                vec![name()],
+            ),
             sub("remove", "Remove it, and its application", vec![name()]),
             sub("enable", "Let it sign in again", vec![name()]),
             sub("disable", "Let it not sign in any more", vec![name()]),
-            sub("reset-secret", "Make a further secret", vec![name(), days()]),
+            sub(
+                "reset-secret",
+                "Make a further secret",
+                vec![name(), days()],
+            ),
             sub(
                 "certificate",
                 "Let it sign in with a certificate",
@@ -138,14 +158,19 @@ pub(super) async fn run_app(
         app.attributes
             .insert("isFallbackPublicClient".to_owned(), is_public.into());
         identity.add_object(may, app, None).await?;
-        return Ok(format!("The application {name} is registered.\nApplication ID  {app_id}\n"));
+        return Ok(format!(
+            "The application {name} is registered.\nApplication ID  {app_id}\n"
+        ));
     }
     let app = directory.find(ObjectKind::Application, name).await?;
     if verb == "show" {
         return details(directory, &app).await;
     }
     identity.remove_object(may, app.id).await?;
-    Ok(format!("The application {} is removed.\n", app.display_name))
+    Ok(format!(
+        "The application {} is removed.\n",
+        app.display_name
+    ))
 }
 
 fn application(directory: &Directory, app_id: Guid, name: &str) -> anyhow::Result<Object> {
@@ -193,7 +218,10 @@ pub(super) async fn run_sp(
         "certificate" => {
             let der = read_certificate(Path::new(text(matches, "FILE")))?;
             let added = identity.add_certificate(may, keeper.id, &called, &der);
-            format!("{called} signs in with the certificate {}\n", added.await?.hint)
+            format!(
+                "{called} signs in with the certificate {}\n",
+                added.await?.hint
+            )
         }
         "federated" => {
             let federation = Federation {
@@ -220,7 +248,10 @@ pub(super) async fn run_sp(
                 Ok(())
             };
             identity.change_object(may, principal.id, change).await?;
-            format!("{called} may{} sign in.\n", if enabled { "" } else { " not" })
+            format!(
+                "{called} may{} sign in.\n",
+                if enabled { "" } else { " not" }
+            )
         }
     })
 }

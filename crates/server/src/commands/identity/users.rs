@@ -19,7 +19,12 @@ A password is generated and printed once. To choose one, put it into the variabl
 machine can read the arguments of a process. A new password ends all sessions of the user.";
 
 pub(super) fn command() -> Command {
-    let name = || place("USER", "Name to sign in with, with or without the domain; or the ID");
+    let name = || {
+        place(
+            "USER",
+            "Name to sign in with, with or without the domain; or the ID",
+        )
+    };
     noun(
         "user",
         "People who sign in",
@@ -32,7 +37,11 @@ pub(super) fn command() -> Command {
                     name(),
                     option("display-name", "NAME", "What people call the user"),
                     option("role", "ROLE", "A built-in role to give, such as AcrPull"),
-                    option("scope", "SCOPE", "Where the role counts; everywhere if not given"),
+                    option(
+                        "scope",
+                        "SCOPE",
+                        "Where the role counts; everywhere if not given",
+                    ),
                 ],
             ),
             sub("list", "List the users", Vec::new()),
@@ -85,7 +94,10 @@ pub(super) async fn run(
             identity
                 .change_object(&directory.may, user.id, change)
                 .await?;
-            format!("The user {called} may{} sign in.\n", if enabled { "" } else { " not" })
+            format!(
+                "The user {called} may{} sign in.\n",
+                if enabled { "" } else { " not" }
+            )
         }
     })
 }
