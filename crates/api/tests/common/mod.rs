@@ -120,6 +120,13 @@ impl Server {
         self.runtime.block_on(allow).unwrap();
     }
 
+    pub(crate) fn open_to_everybody(&self, patterns: Vec<lazuli_wire::rbac::RepositoryPattern>) {
+        let open = self
+            .identity
+            .set_anonymous_repositories(RegistryId::DEFAULT, patterns);
+        self.runtime.block_on(open).unwrap();
+    }
+
     pub(crate) fn push_blob(&self, name: &str, content: &[u8]) -> String {
         let digest = sha256(content);
         let target = format!("/v2/{name}/blobs/uploads/?digest={digest}");
