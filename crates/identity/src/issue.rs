@@ -31,7 +31,7 @@ pub enum TokenError {
     #[error("unsupported grant_type")]
     GrantType,
     /// The token would be longer than one this registry reads. Answer: 400.
-    #[error("the scopes are too many for one token")]
+    #[error("the scopes, or the groups of the identity, are too many for one token")]
     TooLong,
     /// Nobody in particular gets no token here: anonymous pull is off. Answer: 401.
     #[error("authentication required")]
@@ -157,6 +157,9 @@ impl Identity {
         }
         let principal = outcome?;
         let refresh_token = self.refresh_token(&state, service, &principal).await?;
+        if refresh_token.len() > jwt::MAX_TOKEN {
+            return Err(TokenError::TooLong);
+        }
         Ok(RefreshTokenResponse { refresh_token })
     }
 

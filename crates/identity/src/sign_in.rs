@@ -12,7 +12,6 @@ use crate::identity::{AuthError, Identity};
 use crate::log_in::LogIn;
 use crate::principal::{DirectoryIdentity, Principal, Proof, Who};
 use crate::rbac::cache::Owner;
-use crate::rbac::registry::RegistryRights;
 use crate::scope_maps;
 use crate::scope_maps::rights::TokenRights;
 use crate::state::RegistryState;
@@ -151,8 +150,8 @@ impl Identity {
         if !loaded.in_good_standing || identity.proven_at < loaded.sessions_valid_from {
             return Ok(None);
         }
-        let rights = RegistryRights::new(&loaded, &state.scope(), state.mode());
-        Ok(Some(Who::Directory(identity, Arc::new(rights))))
+        let rights = loaded.in_registry(&state.scope(), state.mode());
+        Ok(Some(Who::Directory(identity, rights)))
     }
 
     /// The principal of somebody whom the directory vouches for just now. `words`: the user name and password it was by.

@@ -1,7 +1,7 @@
 //! Everything that decides what one principal may do, in memory.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use lazuli_db::{Result, Tx, params, settings};
 use lazuli_wire::Guid;
@@ -12,6 +12,7 @@ use lazuli_wire::rbac::{
 
 use super::cache::Owner;
 use super::policy;
+use super::registry::{Mode, RegistryRights};
 use super::store::{self, DenyAssignment, RoleAssignment};
 
 /// Groups that are followed at most; further ones give no rights.
@@ -26,9 +27,37 @@ pub(crate) struct Loaded {
     /// Tokens made before this time (microseconds) do not count.
     pub(crate) sessions_valid_from: i64,
     pub(crate) rights: Rights,
+    registries: Mutex<Registries>,
 }
 
+/// Rights in registries, by where the registry is and how it makes rights of roles.
+type Registries = Vec<(ArmScope, Mode, Arc<RegistryRights>)>;
+
+/// Registries of which the rights are kept for one principal.
+const KEPT: usize = 64;
+
 impl Loaded {
+    /// The rights in a registry. Principals with many tokens share them.
+    pub(crate) fn in_registry(&self, scope: &ArmScope, mode: Mode) -> Arc<RegistryRights> {
+        let mut kept = self
+            .registries
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let known = kept
+            .iter()
+            .find(|one| one.0 == *scope && one.1 == mode)
+            .map(|one| Arc::clone(&one.2));
+        if let Some(known) = known {
+            return known;
+        }
+        let rights = Arc::new(RegistryRights::new(self, scope, mode));
+        if kept.len() >= KEPT {
+            kept.clear();
+        }
+        kept.push((scope.clone(), mode, Arc::clone(&rights)));
+        rights
+    }
+
     /// The memory it takes, about.
     pub(crate) fn weight(&self) -> u64 {
         128 + self.rights.weight()
@@ -81,7 +110,7 @@ impl Attributes for NoAttributes {
 pub(crate) fn load(tx: &mut Tx<'_>, owner: &Owner) -> Result<Loaded> {
     let generation = policy::generation(tx)?;
     let standing = if owner.external {
-        None
+        trusted(tx, owner.tenant)?.then_some((true, 0))
     } else {
         standing(tx, owner.object)?
     };
@@ -105,9 +134,10 @@ pub(crate) fn load(tx: &mut Tx<'_>, owner: &Owner) -> Result<Loaded> {
     let tenant = tenant.unwrap_or(Guid::ZERO);
     Ok(Loaded {
         generation,
-        in_good_standing: owner.external || standing.is_some_and(|(enabled, _)| enabled),
+        in_good_standing: standing.is_some_and(|(enabled, _)| enabled),
         sessions_valid_from: standing.map_or(0, |(_, from)| from),
         rights: Rights::new(assignments, &roles, denials, &principals, tenant),
+        registries: Mutex::default(),
     })
 }
 
@@ -118,6 +148,16 @@ fn standing(tx: &mut Tx<'_>, object: Guid) -> Result<Option<(bool, i64)>> {
         params![&object.to_string()],
         |row| Ok((row.get_bool(0)?, row.get_i64(1)?)),
     )
+}
+
+/// Whether the tokens of another directory are taken.
+fn trusted(tx: &mut Tx<'_>, tenant: Guid) -> Result<bool> {
+    let found = tx.query_one(
+        "SELECT 1 FROM trusted_issuers WHERE tenant_id = ?1 AND enabled = 1",
+        params![&tenant.to_string()],
+        |row| row.get_i64(0),
+    )?;
+    Ok(found.is_some())
 }
 
 /// The object and all groups it is in, directly or through others.

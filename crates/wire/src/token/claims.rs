@@ -62,7 +62,7 @@ pub struct Holder {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The groups that the token of another directory named.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "packed")]
     pub groups: Vec<Guid>,
     /// Whether the identity is of another directory.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -73,6 +73,37 @@ pub struct Holder {
     /// How the registry made rights of roles then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role_mode: Option<String>,
+}
+
+/// GUIDs in a row, as one text: there may be hundreds, and a token fits into a header.
+mod packed {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::Guid;
+
+    #[expect(clippy::ptr_arg, reason = "serde hands over the field")]
+    pub(super) fn serialize<S: Serializer>(
+        guids: &Vec<Guid>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let bytes: Vec<u8> = guids.iter().flat_map(|guid| *guid.as_bytes()).collect();
+        serializer.serialize_str(&URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Guid>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(D::Error::custom)?;
+        let (guids, rest) = bytes.as_chunks::<16>();
+        if !rest.is_empty() {
+            return Err(D::Error::custom("GUIDs have 16 bytes"));
+        }
+        Ok(guids.iter().map(|bytes| Guid::from_bytes(*bytes)).collect())
+    }
 }
 
 /// The claims of a refresh token.
