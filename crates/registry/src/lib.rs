@@ -27,6 +27,7 @@ pub mod tags;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod transfer;
+mod turns;
 pub mod uploads;
 
 use std::future::Future;
@@ -87,6 +88,7 @@ pub(crate) struct Inner {
     pub(crate) log: Arc<operations::Log>,
     pub(crate) boot: String,
     pub(crate) closed: transfer::closed::Watch,
+    pub(crate) turns: turns::Turns,
 }
 
 impl std::fmt::Debug for Registry {
@@ -124,6 +126,7 @@ impl Registry {
                 transfers: metering::Transfers::new(),
                 boot: sessions::boot_id(),
                 closed: transfer::closed::Watch::default(),
+                turns: turns::Turns::default(),
                 db,
                 store,
                 clock,

@@ -203,6 +203,11 @@ impl Registry {
                 subject: prepared.parsed.subject.as_ref().map(|s| s.digest),
                 warnings: prepared.parsed.warnings.clone(),
             };
+            // With a database of its own this process writes one after the other anyway.
+            let _turn = match this.inner.nodes {
+                Some(_) => Some(this.inner.turns.take(registry, &name, prepared.digest).await),
+                None => None,
+            };
             let fence = this.inner.cache.close(registry, Some(&name));
             let (now, inner) = (this.now(), this.inner.clone());
             let result = this
