@@ -1,7 +1,7 @@
 //! Statements on `blobs` and `repository_blobs`.
 
 use lazuli_blobs::Location;
-use lazuli_db::{Error, Tx};
+use lazuli_db::{Error, Row, Tx};
 use lazuli_wire::oci::Digest;
 
 use super::{Content, StoredBlob};
@@ -45,15 +45,41 @@ pub(crate) fn find(
         "SELECT b.size, b.location, b.content, r.leased_until FROM repository_blobs r \
          JOIN blobs b ON b.registry_id = ?1 AND b.digest = r.digest WHERE r.repository_id = ?2 AND r.digest = ?3",
         &[registry.into(), repository.into(), digest.into()],
-        |row| {
-            Ok(Found {
-                size: row.get_i64(0)?,
-                location: row.get_string_opt(1)?,
-                content: row.get_bytes_opt(2)?,
-                leased_until: row.get_i64(3)?,
-            })
-        },
+        found,
     )
+}
+
+/// As [`find`] by the repository's name, unless it holds that manifest: one statement, because pushes wait for it.
+pub(crate) fn find_before_manifest(
+    tx: &mut Tx<'_>,
+    registry: i64,
+    repository: &str,
+    digest: &[u8],
+    manifest: &[u8],
+) -> Result<Option<Found>, Error> {
+    tx.query_one(
+        "SELECT b.size, b.location, b.content, r.leased_until FROM repositories p \
+         JOIN repository_blobs r ON r.repository_id = p.holder AND r.digest = ?3 \
+         JOIN blobs b ON b.registry_id = ?1 AND b.digest = r.digest \
+         WHERE p.registry_id = ?1 AND p.name = ?2 AND p.deleted_at IS NULL AND NOT EXISTS \
+         (SELECT 1 FROM manifests m WHERE m.repository_id = p.id AND m.digest = ?4)",
+        &[
+            registry.into(),
+            repository.into(),
+            digest.into(),
+            manifest.into(),
+        ],
+        found,
+    )
+}
+
+fn found(row: &Row<'_>) -> Result<Found, Error> {
+    Ok(Found {
+        size: row.get_i64(0)?,
+        location: row.get_string_opt(1)?,
+        content: row.get_bytes_opt(2)?,
+        leased_until: row.get_i64(3)?,
+    })
 }
 
 /// Where a blob of the registry is, whichever repositories hold it: size and location (`None`: in the database).

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use lazuli_db::Tx;
 use lazuli_wire::oci::{Descriptor, Digest, ImagePlatform, ManifestKind, RepositoryName};
 
 use super::put::Prepared;
-use super::sql;
 use crate::blobs::BlobBytes;
-use crate::{Registry, Result, repositories};
+use crate::{Registry, Result};
 
 /// Media types of configurations that say it.
 const CONFIGS: [&str; 2] = [
@@ -61,21 +61,15 @@ impl Registry {
     ) -> Result<Option<Bytes>> {
         let (name, manifest, config) = (name.clone(), manifest.to_bytes(), *config);
         let now = self.now();
-        let found = self
-            .inner
-            .db
-            .read(move |tx| {
-                let Some(row) = repositories::sql::find(tx, registry, &name)? else {
-                    return Ok(None);
-                };
-                if sql::exists(tx, row.id, &manifest)? {
-                    return Ok(None);
-                }
-                let key = config.to_bytes();
-                let found = crate::blobs::sql::find(tx, registry, row.holder, &key)?;
-                found.map(|found| found.into_blob(config, now)).transpose()
-            })
-            .await?;
+        let read = move |tx: &mut Tx<'_>| {
+            let key = config.to_bytes();
+            let find = crate::blobs::sql::find_before_manifest;
+            find(tx, registry, name.as_str(), &key, &manifest)
+        };
+        let found = self.inner.db.read_one(read).await?;
+        let found = found
+            .map(|found| found.into_blob(config, now))
+            .transpose()?;
         let Some(blob) = found.filter(|blob| blob.size <= ImagePlatform::MAX_CONFIG) else {
             return Ok(None);
         };

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use lazuli_db::clock::ManualClock;
-use lazuli_identity::{Delete, Push};
+use lazuli_identity::{Delete, MetadataWrite, Push};
+use lazuli_registry::attributes::Subject;
 use lazuli_registry::gc::{self, Gc};
 use lazuli_registry::operations::sequencer::{Options as Numbering, Sequencer};
+use lazuli_registry::retention::Retention;
 use lazuli_registry::{Error, Registry, Result};
+use lazuli_wire::acr::{AttributesChange, Flag};
 use lazuli_wire::oci::{Algorithm, Digest, Tag};
 
 use crate::common::*;
@@ -82,6 +85,8 @@ pub enum Path {
     DeleteManifest,
     DeleteBlob,
     DeleteRepository,
+    /// A tag may not be pulled any more.
+    Lock,
     /// Garbage collection, from the end of a lease to the removal of the bytes.
     Collect,
     /// The sequencer of the operation log.
@@ -89,7 +94,7 @@ pub enum Path {
 }
 
 impl Path {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Upload,
         Self::SmallUpload,
         Self::Chunks,
@@ -104,6 +109,7 @@ impl Path {
         Self::DeleteManifest,
         Self::DeleteBlob,
         Self::DeleteRepository,
+        Self::Lock,
         Self::Collect,
         Self::Number,
     ];
@@ -152,6 +158,7 @@ impl Path {
             | Self::DeleteTag
             | Self::DeleteManifest
             | Self::DeleteRepository
+            | Self::Lock
             | Self::Number => {
                 push_blob(registry, name, &large()).await;
                 for (tag, body) in [("v1", &plain), ("latest", &plain), ("v2", &second)] {
@@ -227,6 +234,13 @@ impl Path {
                 let access = access::<Delete>(name);
                 let deleted = registry.delete_repository(&access, &request_id);
                 deleted.await.map(drop)
+            }
+            Self::Lock => {
+                let access = access::<MetadataWrite>(name);
+                let subject = Subject::Tag(Tag::parse("latest").unwrap());
+                let change = AttributesChange::default().with(Flag::Read, false);
+                let set = registry.set_attributes(&access, subject, change, &request_id);
+                set.await.map(drop)
             }
             Self::Collect => collect(registry, clock).await,
             Self::Number => {
@@ -304,10 +318,14 @@ async fn delete_blob(registry: &Registry, name: &str, bytes: &[u8]) -> Result<()
         .await
 }
 
-/// Garbage collection that does not rest.
+/// Garbage collection that does not rest, and that leaves the whole log to be looked at.
 pub fn hurried() -> gc::Options {
     gc::Options {
         pace: Arc::new(gc::Hurried),
+        retention: Retention {
+            newest: u32::MAX,
+            ..Retention::default()
+        },
         ..gc::Options::new(HOUR)
     }
 }

@@ -107,7 +107,7 @@ impl Site {
             let reference = Reference::parse(tag).unwrap();
             match registry.manifest(&pull(name), &reference).await {
                 Ok(manifest) => view.tags.push((tag.to_owned(), manifest.digest)),
-                Err(Error::ManifestUnknown | Error::NameUnknown) => {}
+                Err(Error::ManifestUnknown | Error::NameUnknown | Error::Locked(_)) => {}
                 Err(error) => panic!("{name}:{tag}: {error}"),
             }
         }
