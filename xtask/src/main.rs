@@ -4,6 +4,7 @@
     reason = "a build tool: it times real commands and looks at real files"
 )]
 
+mod az;
 mod clients;
 mod crash;
 mod daemon;
@@ -14,6 +15,7 @@ mod engines;
 mod exec;
 mod leftovers;
 mod packages;
+mod python;
 mod report;
 mod scratch;
 mod test;
@@ -34,6 +36,7 @@ The project's own commands.
     cargo xtask clients [NAME]...        real clients against the release binary; --list shows them,
                                          --binary PATH takes another one; --nodes: against three nodes behind nginx, as
                                          deploy/compose starts them, one being killed every few seconds; --help tells more
+    cargo xtask az [SETUP]...            the real az against the release binary, --binary PATH takes another one
     cargo xtask crash [--rounds N]...    kills the server under load and looks what is left; --help shows its flags
     cargo xtask deploy [--binary PATH]   what deploy/ holds, with the release binary or another one
     cargo xtask docs                     writes the generated documents
@@ -88,6 +91,7 @@ fn dispatch(args: &[String]) -> Result<bool> {
             Ok(results.summary())
         }
         "clients" => clients_command(rest),
+        "az" => az::command(rest),
         "crash" => Ok(crash::run(rest)),
         "deploy" => deploy_command(rest),
         "docs" => {

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use crate::az;
 use crate::clients;
 use crate::crash;
 use crate::deploy;
@@ -79,6 +80,11 @@ const PARTS: &[Part] = &[
         run: real_clients,
     },
     Part {
+        name: "az",
+        what: "Azure's own command line against the release binary",
+        run: az::part,
+    },
+    Part {
         name: "nodes",
         what: "some of them against three nodes behind nginx, of which one after the other is killed",
         run: clients_of_nodes,
@@ -111,7 +117,10 @@ pub(crate) fn run(args: &[String]) -> Result<bool> {
         }
         (part.run)(&mut results);
         if fetch && number == 0 {
-            fetching = Some(thread::spawn(clients::install_all));
+            fetching = Some(thread::spawn(|| {
+                clients::install_all();
+                az::install();
+            }));
         }
     }
     join(fetching);
@@ -128,7 +137,7 @@ fn join(fetching: Option<thread::JoinHandle<()>>) {
     reason = "a predicate of an iterator"
 )]
 fn needs_clients(part: &&Part) -> bool {
-    matches!(part.name, "clients" | "nodes")
+    matches!(part.name, "clients" | "az" | "nodes")
 }
 
 /// The parts asked for; empty means all. `None` when only the list was wanted.

@@ -24,6 +24,7 @@ mod product;
 mod repeats;
 mod server;
 mod skopeo;
+mod tutorial;
 
 use std::fs;
 use std::path::Path;
@@ -120,6 +121,11 @@ pub(crate) const CLIENTS: &[Client] = &[
         "own-image-docker",
         "Lazuli's own image, by Debian 12's docker.io",
         "docker",
+    ),
+    Client::of::<tutorial::Tutorial>(
+        "az-tutorial",
+        "azure-cli from PyPI, with Debian 12's docker.io",
+        "",
     ),
     Client::of::<containerd::Containerd>("containerd", "Debian 12: containerd, by ctr", ""),
     Client::of::<containerd::Containerd>(

@@ -106,6 +106,11 @@ impl Server {
         }))
     }
 
+    /// Two ports that nobody listens on now.
+    pub(super) fn free_ports() -> Result<(u16, u16)> {
+        free_ports()
+    }
+
     pub(super) fn access(&self) -> &Access {
         &self.access
     }

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::exec::{Cmd, which};
 use crate::report::Results;
-use crate::{packages, scratch, test, workspace};
+use crate::{packages, python, scratch, test, workspace};
 
 const GROUP: &str = "deploy";
 const CHART: &str = "deploy/helm/lazuli";
@@ -86,39 +86,9 @@ fn kit(binary: &Path) -> Result<Kit> {
     let dir = scratch::dir(GROUP)?;
     Ok(Kit {
         binary: binary.to_path_buf(),
-        python: python()?,
+        python: python::with("tests/deploy/requirements.txt", "deploy-python")?,
         dir,
     })
-}
-
-/// Python with the packages of `requirements.txt`, in `target/xtask-cache`. Where they come from is for pip's own
-/// configuration to say.
-fn python() -> Result<PathBuf> {
-    let folder = workspace::target_dir().join("xtask-cache/deploy-python");
-    let requirements = repository(TESTS).join("requirements.txt");
-    let wanted = fs::read(&requirements)?;
-    // Written last: a folder with it is complete.
-    let stamp = folder.join("installed.txt");
-    let python = folder.join("bin/python");
-    if fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(python);
-    }
-    packages::install(&["python3-venv"])?;
-    println!("  installing kubernetes-validate");
-    let _ = fs::remove_dir_all(&folder);
-    Cmd::new("/usr/bin/python3")
-        .args(["-m", "venv"])
-        .arg(&folder)
-        .run()?;
-    Cmd::new(&python)
-        .args(["-m", "pip", "install", "--quiet", "--no-deps"])
-        .args(["--disable-pip-version-check", "--requirement"])
-        .arg(requirements)
-        .timeout(FETCH_SECONDS)
-        .run()
-        .context("kubernetes-validate, by pip")?;
-    fs::write(stamp, wanted)?;
-    Ok(python)
 }
 
 /// A tool: what is on this machine, or what `fetch` brings. Without it the case is not run.
