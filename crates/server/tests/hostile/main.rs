@@ -11,6 +11,7 @@
 mod bodies;
 mod confusion;
 mod credentials;
+mod data_plane;
 mod digests;
 mod floods;
 mod guesses;

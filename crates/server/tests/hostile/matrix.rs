@@ -212,7 +212,7 @@ fn perform(client: &Client, method: &str, request: &Request) -> Response {
 }
 
 /// A refusal asks for credentials, and tells nothing of what is there.
-fn assert_refused(response: &Response, place: &str) {
+pub(crate) fn assert_refused(response: &Response, place: &str) {
     assert_eq!(response.status, 401, "{place}: {response:?}");
     let challenge = response.header("www-authenticate").unwrap_or_default();
     assert!(
@@ -295,7 +295,7 @@ fn check_matrix(anonymous_pull: bool) {
     assert_eq!(before, after, "a refused request changed something");
 }
 
-fn client(target: &Target, principal: Principal, repository: &str) -> Client {
+pub(crate) fn client(target: &Target, principal: Principal, repository: &str) -> Client {
     match principal.authorization(target, repository) {
         Some(value) => target.anonymous().with_authorization(value),
         None => target.anonymous(),

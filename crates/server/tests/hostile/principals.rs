@@ -32,14 +32,18 @@ pub(crate) enum Principal {
     PushToken,
     DeleteToken,
     MetadataToken,
+    MetadataWriteToken,
+    DeletedReadToken,
+    DeletedRestoreToken,
     CatalogToken,
+    DeletedCatalogToken,
     RefreshTokenAsPassword,
     AccessTokenAsPassword,
     AdminPassword,
 }
 
 impl Principal {
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::NoHeader,
         Self::EmptyHeader,
         Self::WrongPassword,
@@ -58,7 +62,11 @@ impl Principal {
         Self::PushToken,
         Self::DeleteToken,
         Self::MetadataToken,
+        Self::MetadataWriteToken,
+        Self::DeletedReadToken,
+        Self::DeletedRestoreToken,
         Self::CatalogToken,
+        Self::DeletedCatalogToken,
         Self::RefreshTokenAsPassword,
         Self::AccessTokenAsPassword,
         Self::AdminPassword,
@@ -66,7 +74,10 @@ impl Principal {
 
     /// Whether the permission is theirs. Bad credentials give less than none: they are never taken for anonymous.
     pub(crate) fn may(self, permission: Permission, anonymous_pull: bool) -> bool {
-        use Permission::{Authenticated, Catalog, Delete, MetadataRead, Pull, Push};
+        use Permission::{
+            Authenticated, Catalog, Delete, DeletedCatalog, DeletedRead, DeletedRestore,
+            MetadataRead, MetadataWrite, Pull, Push,
+        };
         match self {
             Self::NoHeader => anonymous_pull && matches!(permission, Pull | MetadataRead | Catalog),
             Self::EmptyHeader
@@ -89,7 +100,11 @@ impl Principal {
             Self::PushToken => matches!(permission, Authenticated | Push),
             Self::DeleteToken => matches!(permission, Authenticated | Delete),
             Self::MetadataToken => matches!(permission, Authenticated | MetadataRead),
+            Self::MetadataWriteToken => matches!(permission, Authenticated | MetadataWrite),
+            Self::DeletedReadToken => matches!(permission, Authenticated | DeletedRead),
+            Self::DeletedRestoreToken => matches!(permission, Authenticated | DeletedRestore),
             Self::CatalogToken => matches!(permission, Authenticated | Catalog),
+            Self::DeletedCatalogToken => matches!(permission, Authenticated | DeletedCatalog),
             Self::RefreshTokenAsPassword | Self::AdminPassword => true,
         }
     }
@@ -126,7 +141,11 @@ impl Principal {
             Self::PushToken => bearer(on("push")),
             Self::DeleteToken => bearer(on("delete")),
             Self::MetadataToken => bearer(on("metadata_read")),
+            Self::MetadataWriteToken => bearer(on("metadata_write")),
+            Self::DeletedReadToken => bearer(on("deleted_read")),
+            Self::DeletedRestoreToken => bearer(on("deleted_restore")),
             Self::CatalogToken => bearer(token("registry:catalog:*")),
+            Self::DeletedCatalogToken => bearer(token("registry:deleted_catalog:*")),
             Self::RefreshTokenAsPassword => basic(TOKEN_USERNAME, &refresh_token(target)),
             Self::AccessTokenAsPassword => basic(TOKEN_USERNAME, &on("pull")),
             Self::AdminPassword => basic("lazuli", PASSWORD),
