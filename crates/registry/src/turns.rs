@@ -71,7 +71,7 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn one_manifest_is_pushed_once_at_a_time_and_nobody_waits_for_ever() {
         let turns = Turns::default();
         let name = RepositoryName::parse("a").unwrap();
@@ -81,9 +81,9 @@ mod tests {
         let begun = tokio::time::Instant::now();
         assert!(turns.take(1, &name, digest("y")).await.held.is_some());
         assert!(turns.take(2, &name, digest("x")).await.held.is_some());
-        assert_eq!(begun.elapsed(), Duration::ZERO, "others wait for nothing");
+        assert!(begun.elapsed() < PATIENCE, "others wait for nothing");
         assert!(turns.take(1, &name, digest("x")).await.held.is_none());
-        assert_eq!(begun.elapsed(), PATIENCE);
+        assert!(begun.elapsed() >= PATIENCE);
         let next = turns.take(1, &name, digest("x"));
         let (next, ()) = tokio::join!(next, async { drop(first) });
         assert!(next.held.is_some());
