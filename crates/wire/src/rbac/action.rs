@@ -77,6 +77,8 @@ pub struct ActionPattern {
     text: Box<str>,
     /// In lower case.
     key: Box<str>,
+    /// Where the first star is.
+    star: Option<usize>,
 }
 
 impl ActionPattern {
@@ -86,6 +88,7 @@ impl ActionPattern {
         Ok(Self {
             text: text.into(),
             key: text.to_ascii_lowercase().into(),
+            star: text.find('*'),
         })
     }
 
@@ -96,7 +99,12 @@ impl ActionPattern {
 
     /// Whether an action is one of the pattern's.
     pub fn matches(&self, action: &ArmAction) -> bool {
-        run_matches(&self.key, action.key())
+        let (pattern, action) = (&*self.key, action.key());
+        let Some(star) = self.star else {
+            return pattern == action;
+        };
+        // Most patterns differ from most actions before the first star.
+        action.starts_with(&pattern[..star]) && run_matches(&pattern[star..], &action[star..])
     }
 }
 
