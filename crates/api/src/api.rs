@@ -35,6 +35,7 @@ use crate::pool::BufferPool;
 use crate::quotas::{Kind, QuotaLimiter};
 use crate::rate::RateLimiter;
 use crate::request_id::RequestIds;
+use crate::redirects::Redirects;
 use crate::resolver::{HostedRegistry, Resolver, ResolverOptions, Site};
 use crate::server::{self, Ended, Listeners};
 use crate::service::{App, Client, Received, Shell, Step};
@@ -57,15 +58,6 @@ pub struct ApiOptions {
     pub naming: Naming,
     /// Which blobs clients fetch from the object store itself; `None`: none.
     pub redirects: Option<Redirects>,
-}
-
-/// Blobs that clients are sent to the object store for (307).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Redirects {
-    /// From this size on, in bytes.
-    pub from_size: u64,
-    /// How long an address is good at least.
-    pub lifetime: Duration,
 }
 
 impl Default for ApiOptions {

@@ -82,6 +82,12 @@ pub(crate) fn redirects(settings: &Settings) -> Option<Redirects> {
     (is_bucket && storage.redirect).then_some(Redirects {
         from_size: storage.redirect_from.0,
         lifetime: storage.signed_url_lifetime.0,
+        callers: storage.redirect_for,
+        networks: storage
+            .redirect_networks
+            .iter()
+            .map(|network| network.parsed)
+            .collect(),
     })
 }
 

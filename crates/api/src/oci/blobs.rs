@@ -232,7 +232,11 @@ fn redirects(task: &Task<'_>, blob: &StoredBlob) -> Option<Duration> {
             return None;
         }
     }
-    (blob.size >= redirects.from_size).then_some(redirects.lifetime)
+    let is_anonymous = task.principal.is_anonymous();
+    let address = || task.api.resolver.client_address(&task.request.parts, task.remote);
+    redirects
+        .hold_for(blob.size, is_anonymous, address)
+        .then_some(redirects.lifetime)
 }
 
 /// 307: the client asks there for the range it asked for here, without its credentials.

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use lazuli_api::MetricsAccess;
+use lazuli_api::{MetricsAccess, RedirectedCallers};
 use lazuli_wire::token::Secret;
 
 use super::key::{Key, Mark, Section, section_name, settings};
@@ -142,6 +142,12 @@ settings! {
         redirect: bool = "true";
         /// Blobs smaller than this go through this server all the same.
         redirect_from: Size = "0" in "0" ..= "1024TiB";
+        /// Which clients fetch from there: everyone, or only those that signed in (who is given an address may read that
+        /// blob without credentials while it is good), or only those that did not (public downloads).
+        redirect_for: RedirectedCallers = "everyone";
+        /// Networks whose clients can reach the object store; all others get the bytes through this server. Empty: all
+        /// clients can. Behind a proxy see trusted_proxies.
+        redirect_networks: Vec<Network> = "";
         /// How long a signed address is good at least.
         signed_url_lifetime: Period = "20m" in "1m" ..= "6d";
         /// Blobs up to this size are one object named by their digest; larger ones are sent in parts of this size.

@@ -17,7 +17,9 @@ fn samples(key: &Key) -> [&'static str; 3] {
             "https://b.example",
             "https://c.example",
         ],
-        "trusted_proxies" => ["10.0.0.0/8", "10.1.0.0/16", "10.2.0.0/16"],
+        "trusted_proxies" | "storage.redirect_networks" => {
+            ["10.0.0.0/8", "10.1.0.0/16", "10.2.0.0/16"]
+        }
         "cors_origins" => ["https://a.example", "*", "http://c.example:8080"],
         "registry_name" => ["alpha1", "bravo1", "charlie1"],
         "tls.certificate"
@@ -46,6 +48,7 @@ fn samples(key: &Key) -> [&'static str; 3] {
         "scrub.rate" => ["1MiB", "2MiB", "3MiB"],
         "log.level" => ["warn", "debug", "trace"],
         "metrics.access" => ["everyone", "off", "everyone"],
+        "storage.redirect_for" => ["anonymous", "signed-in", "anonymous"],
         "quotas.tier" => ["standard", "premium", "standard"],
         "log.format" => ["json", "text", "json"],
         _ if key.kind.switch => ["true", "false", "true"],

@@ -1,6 +1,6 @@
 //! Settings that are one of a few words.
 
-use lazuli_api::MetricsAccess;
+use lazuli_api::{MetricsAccess, RedirectedCallers};
 
 use super::value::{Kind, Setting, quoted, refusal};
 
@@ -21,6 +21,27 @@ impl Setting for MetricsAccess {
             MetricsAccess::Loopback => "loopback",
             MetricsAccess::Everyone => "everyone",
             MetricsAccess::Off => "off",
+        }))
+    }
+}
+
+impl Setting for RedirectedCallers {
+    const KIND: Kind = Kind::new("WHO", "\"everyone\", \"signed-in\" or \"anonymous\"");
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        match text {
+            "everyone" => Ok(Self::Everyone),
+            "signed-in" => Ok(Self::SignedIn),
+            "anonymous" => Ok(Self::Anonymous),
+            other => Err(refusal::<Self>(&format!("\"{other}\""))),
+        }
+    }
+
+    fn to_toml(&self) -> Option<String> {
+        Some(quoted(match self {
+            Self::Everyone => "everyone",
+            Self::SignedIn => "signed-in",
+            Self::Anonymous => "anonymous",
         }))
     }
 }

@@ -101,3 +101,46 @@ fn smaller_blobs_go_through_the_server_if_so_configured() {
     let response = server.admin().get(&push(&server, "a", &large));
     assert_eq!(response.status, 307);
 }
+
+#[test]
+fn only_the_chosen_clients_are_sent_to_the_store() {
+    let content = bytes(70_000, 4);
+    for (setting, value, admin, anonymous, elsewhere) in [
+        ("LAZULI_STORAGE_REDIRECT_FOR", "signed-in", 307, 200, 307),
+        ("LAZULI_STORAGE_REDIRECT_FOR", "anonymous", 200, 307, 200),
+        (
+            "LAZULI_STORAGE_REDIRECT_NETWORKS",
+            "10.0.0.0/8",
+            200,
+            200,
+            307,
+        ),
+    ] {
+        let Some(bucket) = stores::s3() else { return };
+        let server = bucket
+            .with(setting, value)
+            .with("LAZULI_ANONYMOUS_PULL", "true")
+            .with("LAZULI_TRUSTED_PROXIES", "127.0.0.1")
+            .serve();
+        let target = push(&server, "a", &content);
+        // As through a proxy.
+        let from = [("X-Forwarded-For", "10.1.2.3")];
+        // Twice: the second answer comes from memory.
+        for _ in 0..2 {
+            let answers = [
+                (admin, server.admin().get(&target)),
+                (anonymous, server.anonymous().get(&target)),
+                (elsewhere, server.admin().send("GET", &target, &from, &[])),
+            ];
+            for (number, (status, answer)) in answers.into_iter().enumerate() {
+                assert_eq!(answer.status, status, "{setting}={value}, {number}");
+                let body = if status == 307 {
+                    follow(&answer, &[]).body
+                } else {
+                    answer.body
+                };
+                assert!(body == content, "{setting}={value}, {number}");
+            }
+        }
+    }
+}
