@@ -131,7 +131,7 @@ impl fmt::Debug for CatalogAccess {
         f.debug_struct("CatalogAccess")
             .field("principal", &self.principal)
             .field("lists_all", &self.lists_all())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

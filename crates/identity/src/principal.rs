@@ -99,6 +99,15 @@ impl Who {
         }
     }
 
+    /// Whether the identity may list what was deleted and is still kept.
+    pub(crate) fn lists_deleted(&self) -> bool {
+        match self {
+            Self::Admin => true,
+            Self::Anonymous | Self::Token(_) => false,
+            Self::Directory(_, rights) => rights.deleted_catalog(),
+        }
+    }
+
     fn key(&self) -> Cow<'static, str> {
         match self {
             Self::Anonymous => "anonymous".into(),

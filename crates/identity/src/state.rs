@@ -108,10 +108,12 @@ impl RegistryState {
             name: rows.name,
             anonymous_pull: rows.anonymous_pull,
             anonymous_repositories: rows.anonymous_repositories,
-            admin_enabled: rows
-                .resource
-                .as_ref()
-                .map_or(admin_enabled, |resource| resource.admin_enabled),
+            // The configuration's switch is over those of all registries.
+            admin_enabled: admin_enabled
+                && rows
+                    .resource
+                    .as_ref()
+                    .is_none_or(|resource| resource.admin_enabled),
             resource: rows.resource,
             keys,
             credentials,
@@ -279,15 +281,6 @@ impl RegistryState {
             // As in Azure.
             Who::Anonymous | Who::Token(_) => Listable::Nothing,
             Who::Directory(_, rights) => rights.catalog(),
-        }
-    }
-
-    /// Whether an identity may list what was deleted and is still kept.
-    pub(crate) fn deleted_catalog_right(&self, who: &Who) -> bool {
-        match who {
-            Who::Admin => true,
-            Who::Anonymous | Who::Token(_) => false,
-            Who::Directory(_, rights) => rights.deleted_catalog(),
         }
     }
 }

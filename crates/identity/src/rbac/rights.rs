@@ -1,5 +1,6 @@
 //! Everything that decides what one principal may do, in memory.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
@@ -121,12 +122,9 @@ pub(crate) fn load(tx: &mut Tx<'_>, owner: &Owner) -> Result<Loaded> {
     }
     let mut roles: HashMap<Guid, Option<Arc<[Permissions]>>> = HashMap::new();
     for assignment in &assignments {
-        if !roles.contains_key(&assignment.role) {
+        if let Entry::Vacant(unknown) = roles.entry(assignment.role) {
             let role = store::definition(tx, assignment.role)?;
-            roles.insert(
-                assignment.role,
-                role.map(|role| Arc::clone(&role.permissions)),
-            );
+            unknown.insert(role.map(|role| Arc::clone(&role.permissions)));
         }
     }
     let denials = store::all_denials(tx)?;

@@ -37,7 +37,7 @@ pub(crate) fn granted(
             name: Listing::DeletedCatalog,
             ..
         } => (
-            all_if(state.deleted_catalog_right(who)),
+            all_if(who.lists_deleted()),
             principal
                 .grants()
                 .map(|grants| all_if(grants.allows_deleted_catalog())),
