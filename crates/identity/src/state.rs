@@ -265,7 +265,7 @@ impl RegistryState {
 
     /// Whether a principal may list the repositories of which something deleted is still kept.
     pub(crate) fn authorize_deleted_catalog(&self, principal: &Principal) -> Result<(), Denied> {
-        let identity = self.deleted_catalog_right(principal.who());
+        let identity = principal.who().lists_deleted();
         let token = principal
             .grants()
             .is_none_or(Grants::allows_deleted_catalog);
