@@ -73,20 +73,19 @@ fn make(tx: &mut Tx<'_>, tenant: Guid, fresh: Guid, now: i64) -> Result<Installe
     if let Some(known) = installed(tx)? {
         return Ok(known);
     }
-    let subscription = match subscriptions::all(tx)?.into_iter().next() {
-        Some(known) => known,
-        None => {
-            let new = Subscription {
-                id: fresh,
-                tenant,
-                name: "Lazuli".to_owned(),
-            };
-            tx.execute(
-                "INSERT INTO subscriptions (id, tenant_id, name, created_at) VALUES (?1, ?2, ?3, ?4)",
-                params![&new.id.to_string(), &tenant.to_string(), &new.name, now],
-            )?;
-            new
-        }
+    let subscription = if let Some(known) = subscriptions::all(tx)?.into_iter().next() {
+        known
+    } else {
+        let new = Subscription {
+            id: fresh,
+            tenant,
+            name: "Lazuli".to_owned(),
+        };
+        tx.execute(
+            "INSERT INTO subscriptions (id, tenant_id, name, created_at) VALUES (?1, ?2, ?3, ?4)",
+            params![&new.id.to_string(), &tenant.to_string(), &new.name, now],
+        )?;
+        new
     };
     let path = GroupPath {
         subscription: subscription.id,

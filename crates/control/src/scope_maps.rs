@@ -150,18 +150,21 @@ impl Control {
         let (path, name) = (path.clone(), name.to_owned());
         self.change(actor, &scope, Change::Delete, move |tx, _| {
             let registry = require(tx, &path)?;
-            deleted(store::delete_map(tx, registry.id, &name)?, registry.id)
+            Ok(deleted(
+                store::delete_map(tx, registry.id, &name)?,
+                registry.id,
+            ))
         })
         .await
     }
 }
 
-pub(crate) fn deleted(is_gone: bool, registry: RegistryId) -> Result<Made<bool>> {
-    Ok(if is_gone {
+pub(crate) fn deleted(is_gone: bool, registry: RegistryId) -> Made<bool> {
+    if is_gone {
         Made::change(true).of(registry)
     } else {
         Made::nothing(false)
-    })
+    }
 }
 
 fn actions(texts: &[String]) -> Result<Vec<ScopeMapAction>> {

@@ -170,7 +170,10 @@ impl Control {
         let (path, name) = (path.clone(), name.to_owned());
         self.change(actor, &scope, Change::Delete, move |tx, _| {
             let registry = require(tx, &path)?;
-            deleted(store::delete_token(tx, registry.id, &name)?, registry.id)
+            Ok(deleted(
+                store::delete_token(tx, registry.id, &name)?,
+                registry.id,
+            ))
         })
         .await
     }
@@ -302,7 +305,7 @@ fn child_of(id: &str, kind: &str, registry: &RegistryResource) -> Option<String>
 fn time(text: &str) -> Result<i64> {
     let with_zone = text.parse::<jiff::Timestamp>();
     let parsed = with_zone.or_else(|_| format!("{text}Z").parse::<jiff::Timestamp>());
-    parsed.map(|time| time.as_microsecond()).map_err(|_| {
+    parsed.map(jiff::Timestamp::as_microsecond).map_err(|_| {
         let message = format!("'{text}' is not a time such as 2030-01-31T12:00:00Z.");
         Error::invalid("InvalidParameter", message, "expiry")
     })

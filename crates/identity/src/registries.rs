@@ -64,7 +64,7 @@ impl Identity {
     pub async fn prepare_registry(&self) -> Result<NewRegistry, Error> {
         let inner = self.inner();
         let now = inner.clock.now_us();
-        let registry = inner.db.write(|tx| next_number(tx)).await?;
+        let registry = inner.db.write(next_number).await?;
         let keys = install::new_keys(&inner.master, registry, now).await?;
         let password = |which| self.generate_admin_password(registry, which);
         Ok(NewRegistry {

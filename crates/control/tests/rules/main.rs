@@ -5,6 +5,7 @@ mod children;
 mod deleting;
 mod groups;
 mod locks;
+mod properties;
 mod registries;
 mod roles;
 mod support;

@@ -46,7 +46,6 @@ pub(crate) struct Fixture {
     pub(crate) control: Control,
     pub(crate) identity: Identity,
     pub(crate) db: Db,
-    pub(crate) clock: Arc<ManualClock>,
     pub(crate) installed: Installed,
     _folder: tempfile::TempDir,
 }
@@ -131,7 +130,6 @@ impl Fixture {
             control,
             identity,
             db,
-            clock,
             installed,
             _folder: folder,
         }

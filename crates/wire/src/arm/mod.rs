@@ -11,6 +11,7 @@ mod path;
 mod registry_body;
 mod route;
 mod rule;
+mod segments;
 mod small_bodies;
 
 pub use body::{BodyError, MAX_BODY, Object, read_object};

@@ -6,14 +6,9 @@ use http::Method;
 
 use super::kinds::{Later, LaterAction, Verb};
 use super::path::{GroupPath, IdentityPath, RegistryPath, Within};
+use super::segments::split;
 use crate::Guid;
 use crate::arm_scope::ArmScope;
-use crate::percent;
-
-/// The longest path, in bytes.
-const MAX_PATH: usize = 4096;
-/// The most segments.
-const MAX_SEGMENTS: usize = 40;
 
 /// A request to the management plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -311,14 +306,10 @@ fn registry_route(
             };
             match below {
                 [] => asked.only(GET).map(|()| Route::LaterList(registry, kind)),
-                [_] => {
-                    let verb = asked.one_of(&ALL)?;
-                    Ok(Route::LaterItem(registry, kind, name(1), verb))
-                }
                 [_, _] if *asked.0 == Method::POST => {
                     Ok(Route::LaterItemAction(registry, kind, name(1), name(2)))
                 }
-                // Archives have versions, operations have statuses: of none of them there is one.
+                // Archives have versions below them: of neither there is one.
                 _ => {
                     let verb = asked.one_of(&ALL)?;
                     Ok(Route::LaterItem(registry, kind, name(1), verb))
@@ -387,52 +378,4 @@ fn no_group(within: &Within) -> Result<Guid, RouteError> {
 
 fn guid(text: &str) -> Result<Guid, RouteError> {
     Guid::parse(text).map_err(|_| RouteError::NotGuid(text.into()))
-}
-
-/// The segments of a path, decoded once.
-fn split(path: &str) -> Result<Vec<Cow<'_, str>>, RouteError> {
-    if path.len() > MAX_PATH || !path.starts_with('/') {
-        return Err(RouteError::Malformed);
-    }
-    let mut segments = Vec::new();
-    // Clients leave parts of a template empty: `providers/NAMESPACE//TYPE/NAME`.
-    for segment in path.split('/').filter(|segment| !segment.is_empty()) {
-        if segments.len() == MAX_SEGMENTS {
-            return Err(RouteError::Malformed);
-        }
-        let segment = decode(segment).ok_or(RouteError::Malformed)?;
-        if matches!(&*segment, "." | "..") || segment.chars().any(|c| !is_plain(c)) {
-            return Err(RouteError::Malformed);
-        }
-        segments.push(segment);
-    }
-    Ok(segments)
-}
-
-/// Whether a character may be in a name: what could make structure, or be decoded again, is in none.
-fn is_plain(character: char) -> bool {
-    !character.is_control()
-        && !matches!(
-            character,
-            '/' | '\\' | '%' | '?' | '#' | '"' | '\'' | '<' | '>'
-        )
-}
-
-fn decode(segment: &str) -> Option<Cow<'_, str>> {
-    let bytes = segment.as_bytes();
-    if !bytes.contains(&b'%') {
-        return Some(Cow::Borrowed(segment));
-    }
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut position = 0;
-    while let Some(byte) = bytes.get(position) {
-        let (byte, length) = if *byte == b'%' {
-            (percent::escape(&bytes[position..])?, 3)
-        } else {
-            (*byte, 1)
-        };
-        decoded.push(byte);
-        position += length;
-    }
-    String::from_utf8(decoded).ok().map(Cow::Owned)
 }
