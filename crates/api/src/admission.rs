@@ -7,7 +7,6 @@ use lazuli_identity::{Origin, Principal};
 
 use crate::api::Api;
 use crate::errors::Refusal;
-use crate::limits::TryLater;
 use crate::quotas::Kind;
 use crate::rate::Caller;
 use crate::service::Received;
@@ -45,7 +44,7 @@ impl Api {
             return Ok(());
         };
         for kind in kinds {
-            self.admitted(quotas.take(*kind, registry, caller))?;
+            quotas.take(*kind, registry, caller)?;
         }
         Ok(())
     }
@@ -71,13 +70,6 @@ impl Api {
         let Some(rate) = &self.rate else {
             return Ok(());
         };
-        self.admitted(rate.take(caller))
-    }
-
-    fn admitted(&self, outcome: Result<(), TryLater>) -> Result<(), Refusal> {
-        outcome.map_err(|later| {
-            self.shell.observed.metrics.rate_limited();
-            Refusal::from(later)
-        })
+        Ok(rate.take(caller)?)
     }
 }

@@ -121,6 +121,9 @@ impl Metrics {
         let counters = &self.endpoints[endpoint as usize];
         let class = usize::from(status.unwrap_or(0) / 100).min(CLASSES.len() - 1);
         counters.classes[class].fetch_add(1, Relaxed);
+        if status == Some(429) {
+            self.rate_limited.fetch_add(1, Relaxed);
+        }
         let took = took.as_micros() as u64;
         let bucket = BUCKETS
             .iter()
@@ -142,10 +145,6 @@ impl Metrics {
 
     pub(crate) fn fault(&self, fault: ConnectionFault) {
         self.faults[fault as usize].fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn rate_limited(&self) {
-        self.rate_limited.fetch_add(1, Relaxed);
     }
 
     /// Writes all counters.
@@ -206,7 +205,7 @@ impl Metrics {
         out.family(
             "lazuli_http_rate_limited",
             "counter",
-            "Requests answered 429 because their caller exceeded its rate.",
+            "Requests answered 429: their caller exceeded a rate, a quota or its part of what is scarce.",
         );
         out.sample("_total", &[], load(&self.rate_limited));
     }

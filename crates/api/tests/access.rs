@@ -271,6 +271,13 @@ fn uploads_at_once_are_bounded() {
     let refused = refused.expect("the second upload was let in beside the first");
     assert_eq!(refused.error_code(), "TOOMANYREQUESTS");
     assert!(refused.header("retry-after").is_some());
+    // The request is counted when its answer is out.
+    let is_counted = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let metrics = server.anonymous().get("/metrics").body;
+        String::from_utf8_lossy(&metrics).contains("\nlazuli_http_rate_limited_total 1\n")
+    });
+    assert!(is_counted);
     slow.write(b"bc").unwrap();
     assert_eq!(slow.receive(false).unwrap().status, 201);
     assert_eq!(
