@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lazuli_wire::oci::RepositoryName;
 
 use crate::access::{CatalogAccess, RepositoryAccess};
+use crate::external::{self, Foreign, PublicKey};
 use crate::header::{self, Authorization, Malformed};
 use crate::jwt;
 use crate::keys::{KeyError, Purpose, SigningKey};
@@ -63,6 +64,22 @@ pub fn read_authorization(value: &[u8]) -> Result<Presented, Malformed> {
             Presented::Basic(user.to_owned(), password.to_owned())
         }
     })
+}
+
+/// Whether a token of another issuer would be believed although nobody is trusted.
+pub fn foreign_token(text: &str) -> bool {
+    // The smallest key there is: nobody signs with it.
+    let nobody = PublicKey::RsaDer(vec![0x30, 6, 2, 1, 3, 2, 1, 3]);
+    let Ok(token) = Foreign::parse(text) else {
+        return false;
+    };
+    let _ = token.claimed_issuer();
+    token.verify(&nobody).is_ok()
+}
+
+/// Reads what an issuer publishes.
+pub fn issuer_documents(bytes: &[u8]) {
+    external::read_documents(bytes);
 }
 
 /// A registry that only verifies tokens, with a key of each purpose and no database.

@@ -16,6 +16,12 @@ use crate::identity::Identity;
 pub(crate) use fetch::IssuerKeys;
 pub(crate) use token::{Claims, Foreign, PublicKey, Rejected};
 
+/// Reads a discovery document and a key set, as every issuer's are read.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn read_documents(bytes: &[u8]) {
+    let _ = (keys::discovery(bytes), keys::key_set(bytes));
+}
+
 /// What kind of issuer is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IssuerKind {
