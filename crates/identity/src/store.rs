@@ -307,18 +307,20 @@ pub(crate) fn sealed_passwords(
     )
 }
 
-/// Removes a registry, its keys, its credentials and its host names.
+/// Removes a registry, its keys, its credentials, its scope maps and tokens, and its host names.
 pub(crate) fn delete_registry(tx: &mut Tx<'_>, registry: RegistryId) -> Result<()> {
     let id = registry.get();
     for sql in [
         "DELETE FROM signing_keys WHERE registry_id = ?1",
         "DELETE FROM credentials WHERE registry_id = ?1",
         "DELETE FROM registry_hosts WHERE registry_id = ?1",
+        "DELETE FROM registry_tokens WHERE registry_id = ?1",
+        "DELETE FROM scope_maps WHERE registry_id = ?1",
         "DELETE FROM registries WHERE id = ?1",
     ] {
         tx.execute(sql, params![id])?;
     }
-    Ok(())
+    settings::remove(tx, &anonymous_setting(registry))
 }
 
 /// Allows or forbids anonymous pull; `false` when the registry does not exist.

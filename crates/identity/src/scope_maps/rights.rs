@@ -50,6 +50,8 @@ impl TokenRights {
 
 /// Reads a token by the key of its name. For one that is not there the database has the same work.
 pub(crate) fn load(tx: &mut Tx<'_>, registry: RegistryId, key: &str) -> Result<TokenRights> {
+    // First: whatever is read after it is at least as new.
+    let generation = policy::generation(tx)?;
     let token = store::token(tx, registry, key)?;
     let scope_map = token.as_ref().map_or("-", |token| &token.scope_map);
     let map = store::map(tx, registry, scope_map)?;
@@ -70,7 +72,7 @@ pub(crate) fn load(tx: &mut Tx<'_>, registry: RegistryId, key: &str) -> Result<T
         },
     )?;
     Ok(TokenRights {
-        generation: policy::generation(tx)?,
+        generation,
         exists: token.is_some(),
         name: token.as_ref().map_or(key, |token| &token.name).into(),
         object: token.as_ref().map_or(Guid::ZERO, |token| token.object_id),

@@ -5,8 +5,11 @@ use lazuli_wire::arm_scope::ArmScope;
 use crate::common::on_both_engines;
 use crate::setup::{GROUP, Setup, registry_scope};
 
+/// The permissions on repositories as letters, and whether they may be listed.
+type May = (&'static str, bool);
+
 /// A role, what it allows on repositories in the old mode and in the other, and whether it lists in each.
-const ROLES: &[(&str, (&str, bool), (&str, bool))] = &[
+const ROLES: &[(&str, May, May)] = &[
     ("Owner", ("rwdml", true), ("", false)),
     ("Contributor", ("rwdml", true), ("", false)),
     ("Reader", ("rm", true), ("", false)),
