@@ -86,7 +86,7 @@ fn every_route_challenges_for_what_it_needs() {
         (
             "POST",
             "/acr/v1/a/b/_streaming",
-            "repository:a/b:metadata_write",
+            "repository:a/b:pull,push",
         ),
         (
             "GET",

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Method, Response, StatusCode};
 use lazuli_identity::{
-    Delete, DeletedRead, DeletedRestore, MetadataRead, MetadataWrite, Principal,
+    Delete, DeletedRead, DeletedRestore, MetadataRead, MetadataWrite, Principal, Push,
 };
 use lazuli_wire::acr::{AttributesChange, Endpoint as AcrEndpoint, Route};
 use lazuli_wire::oci::{ErrorCode, Permission, RouteError};
@@ -202,10 +202,10 @@ async fn dispatch(task: &mut Task<'_>, route: &Route) -> Answer {
         | Route::Operation { name, .. }
         | Route::Cancel { name, .. }
         | Route::Metadata { name, .. } => {
-            if permission == Permission::MetadataWrite {
-                task.access::<MetadataWrite>(name)?;
-            } else {
-                task.access::<MetadataRead>(name)?;
+            match permission {
+                Permission::Push => drop(task.access::<Push>(name)?),
+                Permission::MetadataWrite => drop(task.access::<MetadataWrite>(name)?),
+                _ => drop(task.access::<MetadataRead>(name)?),
             }
             absent::feature(task, route)
         }

@@ -175,7 +175,7 @@ fn the_right_each_endpoint_asks_for_is_the_one_listed_here() {
         ("DeletedManifests GET", DeletedRead),
         ("DeletedManifest POST", DeletedRestore),
         ("Streaming GET", MetadataRead),
-        ("Streaming POST", MetadataWrite),
+        ("Streaming POST", Permission::Push),
         ("Operation GET", MetadataRead),
         ("Cancel POST", MetadataWrite),
         ("Metadata GET", MetadataRead),

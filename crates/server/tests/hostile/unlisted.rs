@@ -6,7 +6,7 @@ use lazuli_wire::token;
 use crate::support::{Target, bytes, send};
 
 /// Places where other servers keep what was meant for their makers.
-const KNOWN: [&str; 62] = [
+const KNOWN: [&str; 63] = [
     "/debug",
     "/debug/pprof",
     "/debug/pprof/heap",
@@ -54,7 +54,8 @@ const KNOWN: [&str; 62] = [
     "/admin/",
     "/api",
     "/api/v2.0/users",
-    "/acr/v1/_catalog",
+    "/acr/v1/",
+    "/acr/v2/_catalog",
     "/oauth2",
     "/oauth2/",
     "/oauth2/authorize",

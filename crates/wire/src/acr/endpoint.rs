@@ -92,8 +92,9 @@ impl Endpoint {
                 (*method == Method::POST).then_some(Permission::DeletedRestore)
             }
             Self::Cancel => (*method == Method::POST).then_some(Permission::MetadataWrite),
+            // What Azure's command line asks a token for.
             Self::Streaming => match *method {
-                Method::POST => Some(Permission::MetadataWrite),
+                Method::POST => Some(Permission::Push),
                 _ => read(Permission::MetadataRead),
             },
             Self::Metadata => match *method {
