@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lazuli_db::Tx;
 
+use crate::directory::state::NO_REGISTRY;
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::keys::Purpose;
@@ -41,6 +42,11 @@ impl Identity {
             .read(move |tx| store::registries_with_keys_made_before(tx, before));
         let mut rotated = 0;
         for registry in aged.await? {
+            if registry == NO_REGISTRY {
+                let directory = self.rotate_directory_key_made_before(OldTokens::Expire, before);
+                rotated += usize::from(directory.await?);
+                continue;
+            }
             rotated += usize::from(self.rotate(registry, OldTokens::Expire, before).await?);
         }
         Ok(rotated)

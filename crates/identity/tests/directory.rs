@@ -7,7 +7,7 @@ mod common;
 use common::{Place, Process, decode, on_both_engines};
 use lazuli_identity::{
     Audience, AuthError, Authority, CallerKind, DirectoryOptions, DirectoryWrite, Identity, Object,
-    ObjectKind, Origin, TokenAnswer, random_guid,
+    ObjectKind, OldTokens, Origin, TokenAnswer, random_guid,
 };
 use lazuli_wire::Guid;
 use lazuli_wire::entra::{
@@ -473,5 +473,46 @@ fn groups_are_transitive_and_never_circular() {
         assert_eq!((of(false).await, of(true).await), (1, 2));
         identity.remove_object(&may, groups[0]).await.unwrap();
         assert_eq!((of(false).await, of(true).await), (0, 0));
+    });
+}
+
+#[test]
+fn a_new_key_signs_from_now_on_and_the_old_one_verifies_until_its_tokens_end() {
+    on_both_engines(async |place| {
+        let process = start(&place).await;
+        let other = Process::start(&place).await;
+        let identity = &process.identity;
+        let sign_in = async || {
+            let grant = password(ADMIN, PASSWORD);
+            token(identity, AZ, ClientProof::None, grant).await.unwrap()
+        };
+        let old = sign_in().await;
+        assert!(caller(&other, &access(&old)).await.is_ok());
+        identity
+            .rotate_directory_key(OldTokens::Expire)
+            .await
+            .unwrap();
+        assert_eq!(identity.directory_keys().await.unwrap().len(), 2);
+        let new = sign_in().await;
+        let kid = |answer: &TokenAnswer| decode(&access(answer)).0["kid"].clone();
+        assert_ne!(kid(&old), kid(&new));
+        assert!(caller(&process, &access(&old)).await.is_ok());
+        // Another process looks up the unknown key.
+        other.advance(2);
+        assert!(caller(&other, &access(&new)).await.is_ok());
+        // By age, beside the keys of registries.
+        process.advance(86_400);
+        let day = std::time::Duration::from_secs(86_000);
+        assert_eq!(identity.rotate_aged_signing_keys(day).await.unwrap(), 2);
+        assert_eq!(identity.rotate_aged_signing_keys(day).await.unwrap(), 0);
+        let new = sign_in().await;
+        process.advance(1);
+        identity
+            .rotate_directory_key(OldTokens::Revoke)
+            .await
+            .unwrap();
+        assert!(caller(&process, &access(&new)).await.is_err());
+        let ended = token(identity, AZ, ClientProof::None, renewal(&new)).await;
+        assert_eq!(ended.unwrap_err(), Failure::Revoked);
     });
 }

@@ -11,6 +11,7 @@ pub mod managed;
 mod object;
 pub(crate) mod passwords;
 pub(crate) mod proofs;
+mod rotate;
 pub(crate) mod state;
 pub(crate) mod store;
 mod verify;

@@ -73,7 +73,20 @@ pub(crate) fn command() -> Command {
         "identity",
         "Manage users, groups and programs that sign in, and whom else to trust",
         EXAMPLES,
-        vec![sub("show", "Show the tenant", Vec::new()).after_help(EXAMPLES)],
+        vec![
+            sub("show", "Show the tenant", Vec::new()).after_help(EXAMPLES),
+            sub(
+                "rotate-keys",
+                "Sign tokens of the directory with a new key",
+                vec![
+                    Arg::new("revoke-tokens")
+                        .long("revoke-tokens")
+                        .action(clap::ArgAction::SetTrue)
+                        .help("End everybody's tokens and sessions"),
+                ],
+            )
+            .after_help(EXAMPLES),
+        ],
     )
     .subcommands([
         users::command(),
@@ -90,6 +103,7 @@ pub(crate) async fn run(names: &[&str], matches: &ArgMatches, given: &Given) -> 
     let directory = Directory::open(given).await?;
     let told = match names {
         ["show"] => directory.show().await,
+        ["rotate-keys"] => directory.rotate(matches.get_flag("revoke-tokens")).await,
         ["user", verb] => users::run(verb, matches, &directory).await,
         ["group", verb] => groups::run(verb, matches, &directory).await,
         ["app", verb] => programs::run_app(verb, matches, &directory).await,

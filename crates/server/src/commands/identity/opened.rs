@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use lazuli_db::Db;
 use lazuli_identity::rbac::built_in_roles;
 use lazuli_identity::rbac::store::{RoleAssignment, put_assignment};
-use lazuli_identity::{DirectoryWrite, Identity, Object, ObjectKind};
+use lazuli_identity::{DirectoryWrite, Identity, Object, ObjectKind, OldTokens};
 use lazuli_wire::Guid;
 use lazuli_wire::arm_scope::ArmScope;
 
@@ -64,6 +64,23 @@ impl Directory {
             )?;
         }
         Ok(told)
+    }
+
+    /// `lazuli identity rotate-keys`
+    pub(crate) async fn rotate(&self, revoke: bool) -> anyhow::Result<String> {
+        let (old, told) = if revoke {
+            (
+                OldTokens::Revoke,
+                "All tokens and sessions of the directory have ended.\n",
+            )
+        } else {
+            (
+                OldTokens::Expire,
+                "Tokens are signed with a new key now. Those given out so far live until they expire.\n",
+            )
+        };
+        self.identity.rotate_directory_key(old).await?;
+        Ok(told.to_owned())
     }
 
     /// All objects of a kind.
