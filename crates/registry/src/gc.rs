@@ -39,6 +39,7 @@ use crate::{Error, Registry, Result};
 
 pub use counters::{Counters, Totals};
 pub use status::{Amount, Phase, Run, Status};
+pub use trust::QuietBecause;
 pub(crate) use trust::keep_quiet;
 pub(crate) use work::{Work, lost};
 

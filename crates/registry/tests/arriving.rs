@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::*;
 use lazuli_db::clock::Clock as _;
 use lazuli_db::{Tx, params};
-use lazuli_registry::gc::{self, Gc};
+use lazuli_registry::gc::{self, Gc, QuietBecause};
 use lazuli_registry::transfer::arrival::{self, Found};
 
 const SECOND: i64 = 1_000_000;
@@ -65,9 +65,10 @@ async fn a_place_is_filled_by_one_move_and_quiet_afterwards(f: Fixture) {
         .await
         .unwrap();
     f.clock.advance(Duration::from_secs(3500));
-    arrival::finish(&f.db, f.clock.now_us() + 2400 * SECOND)
-        .await
-        .unwrap();
+    let until = f.clock.now_us() + 2400 * SECOND;
+    arrival::finish(&f.db, until).await.unwrap();
+    let why = || async { Gc::status(&f.registry).await.unwrap().quiet_until };
+    assert_eq!(why().await, Some((until, QuietBecause::Moved)));
     let gc = Gc::open(&f.registry, gc::Options::new(Duration::from_secs(10)))
         .await
         .unwrap();

@@ -15,6 +15,8 @@ use crate::leases::LeaseError;
 
 /// Most files remembered from one walk to the next.
 const MAX_SUSPECTS: usize = 100_000;
+/// Those looked at in one transaction.
+const SUSPECTS: u32 = 1000;
 /// Sessions read at a time.
 const PAGE: u32 = 1000;
 
@@ -55,8 +57,24 @@ impl Work<'_> {
             abort_forgotten(self, batch).await?;
             self.pause(count).await?;
         }
+        self.forget_unmet(walk).await?;
         let (now, db) = (self.now(), &self.inner.registry.inner.db);
-        Ok(db.write(move |tx| sql::end_walk(tx, walk, now)).await?)
+        Ok(db.write(move |tx| sql::set_walked_at(tx, now)).await?)
+    }
+
+    /// The walk met everything.
+    async fn forget_unmet(&mut self, walk: i64) -> Result<()> {
+        let mut after = String::new();
+        loop {
+            let db = &self.inner.registry.inner.db;
+            let forget =
+                move |tx: &mut lazuli_db::Tx<'_>| sql::forget_unmet(tx, walk, &after, SUSPECTS);
+            let Some(last) = db.write_relaxed(forget).await? else {
+                return Ok(());
+            };
+            after = last;
+            self.pause(0).await?;
+        }
     }
 
     async fn remove_unknown(&mut self, entries: Vec<BlobEntry>) -> Result<()> {

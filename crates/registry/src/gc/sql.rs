@@ -273,10 +273,30 @@ pub(super) fn forget_suspects(tx: &mut Tx<'_>, locations: &[String]) -> Result<(
     })
 }
 
-/// The walk met everything: what it did not meet is gone, or a row names it.
-pub(super) fn end_walk(tx: &mut Tx<'_>, walk: i64, now: i64) -> Result<(), Error> {
-    tx.execute("DELETE FROM blob_suspects WHERE walk <> ?1", &[walk.into()])?;
-    set_walked_at(tx, now)
+/// Forgets those among the next `step` suspects after a location that the walk did not meet: they are gone, or a row names
+/// them. Returns the last of these suspects; `None`: there are no more.
+pub(super) fn forget_unmet(
+    tx: &mut Tx<'_>,
+    walk: i64,
+    after: &str,
+    step: u32,
+) -> Result<Option<String>, Error> {
+    let last = tx.query_one(
+        "SELECT location FROM blob_suspects WHERE location > ?1 ORDER BY location LIMIT 1 OFFSET ?2",
+        &[after.into(), (i64::from(step) - 1).into()],
+        |row| row.get_string(0),
+    )?;
+    match &last {
+        Some(last) => tx.execute(
+            "DELETE FROM blob_suspects WHERE location > ?1 AND location <= ?2 AND walk <> ?3",
+            &[after.into(), last.into(), walk.into()],
+        )?,
+        None => tx.execute(
+            "DELETE FROM blob_suspects WHERE location > ?1 AND walk <> ?2",
+            &[after.into(), walk.into()],
+        )?,
+    };
+    Ok(last)
 }
 
 /// When the last whole walk ended, in microseconds since the epoch.

@@ -1,5 +1,6 @@
 //! What garbage collection did and has to do.
 
+use super::trust::QuietBecause;
 use super::{LEASE, runs, sql};
 use crate::retention::{self, KeptLog};
 use crate::{Registry, Result};
@@ -164,9 +165,8 @@ pub struct Status {
     pub condemned: Amount,
     /// Deleted blobs whose files are still to be removed.
     pub to_be_removed: Amount,
-    /// Nothing is collected before, in microseconds since the epoch: leases may have been lost in a crash of the
-    /// machine.
-    pub quiet_until: Option<i64>,
+    /// Nothing is collected before, in microseconds since the epoch, because leases may be missing.
+    pub quiet_until: Option<(i64, QuietBecause)>,
 }
 
 /// What can be waiting.
@@ -194,8 +194,8 @@ pub(super) async fn read(registry: &Registry) -> Result<Status> {
             condemned,
             to_be_removed,
             quiet_until: sql::trust(tx)?
-                .map(|trust| trust.quiet_until)
-                .filter(|until| *until > now),
+                .map(|trust| (trust.quiet_until, trust.because))
+                .filter(|(until, _)| *until > now),
         })
     });
     Ok(status.await?)

@@ -18,6 +18,35 @@ use crate::{Registry, Result};
 /// A shorter absence of the server is never taken for a clock that was set, in microseconds.
 const SHORT_ABSENCE: i64 = 60_000_000;
 
+/// Why leases may be missing for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuietBecause {
+    /// The machine went down, and the last of them with it.
+    MachineWentDown,
+    /// The clock was set, by which they end.
+    ClockWasSet,
+    /// The registry was moved here: what was affirmed elsewhere until then is not known.
+    Moved,
+}
+
+impl QuietBecause {
+    const ALL: [(Self, &'static str); 3] = [
+        (Self::MachineWentDown, "down"),
+        (Self::ClockWasSet, "clock"),
+        (Self::Moved, "moved"),
+    ];
+
+    fn as_str(self) -> &'static str {
+        let found = Self::ALL.into_iter().find(|(known, _)| *known == self);
+        found.map_or("down", |(_, word)| word)
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        let found = Self::ALL.into_iter().find(|(_, known)| *known == word);
+        found.map(|(reason, _)| reason)
+    }
+}
+
 /// What the row says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trust {
@@ -25,6 +54,8 @@ pub(super) struct Trust {
     pub(super) boot: String,
     /// Leases are complete from then on, in microseconds since the epoch.
     pub(super) quiet_until: i64,
+    /// Why not before.
+    pub(super) because: QuietBecause,
     /// Whether the last process ended in order.
     pub(super) is_clean: bool,
 }
@@ -37,33 +68,39 @@ impl Trust {
             boot,
             quiet_until,
             is_clean: words.next() == Some("clean"),
+            because: words
+                .next()
+                .and_then(QuietBecause::parse)
+                .unwrap_or(QuietBecause::MachineWentDown),
         })
     }
 
     pub(super) fn to_text(&self) -> String {
         format!(
-            "{} {} {}",
+            "{} {} {} {}",
             self.boot,
             self.quiet_until,
-            if self.is_clean { "clean" } else { "running" }
+            if self.is_clean { "clean" } else { "running" },
+            self.because.as_str()
         )
     }
 
     /// What holds for a process that finds `before`. An empty `boot`: the start is not known.
     fn next(before: Option<Self>, boot: &str, now: i64, lease: i64) -> Self {
         let full_wait = now.saturating_add(lease);
-        let quiet_until = match before {
+        let (quiet_until, because) = match before {
             // Nothing was ever leased.
-            None => now,
+            None => (now, QuietBecause::MachineWentDown),
             // A wall clock that was set back must not make the wait endless.
             Some(before) if before.is_clean || (!boot.is_empty() && before.boot == boot) => {
-                before.quiet_until.min(full_wait)
+                (before.quiet_until.min(full_wait), before.because)
             }
-            Some(_) => full_wait,
+            Some(_) => (full_wait, QuietBecause::MachineWentDown),
         };
         Self {
             boot: boot.to_owned(),
             quiet_until,
+            because,
             is_clean: false,
         }
     }
@@ -95,6 +132,7 @@ pub(super) async fn refresh(registry: &Registry, known: &mut Known) -> Result<()
             let noted = sql::noted_time(tx)?;
             if is_start && noted.is_some_and(|noted| may_have_been_set(noted, now, lease)) {
                 trust.quiet_until = now.saturating_add(lease);
+                trust.because = QuietBecause::ClockWasSet;
             }
             sql::set_trust(tx, &trust)?;
             sql::note_time(tx, now)?;
@@ -131,6 +169,7 @@ pub(crate) fn keep_quiet(
     let trust = Trust {
         boot: "moved".to_owned(),
         quiet_until: until,
+        because: QuietBecause::Moved,
         is_clean: true,
     };
     sql::set_trust(tx, &trust)
@@ -162,6 +201,7 @@ mod tests {
         Trust {
             boot: boot.to_owned(),
             quiet_until: 500,
+            because: QuietBecause::Moved,
             is_clean,
         }
     }
@@ -177,6 +217,17 @@ mod tests {
         assert_eq!(quiet_until(Some(before("a", true)), "b", 1000), 500);
         assert_eq!(quiet_until(Some(before("a", false)), "b", 1000), 1100);
         assert_eq!(quiet_until(Some(before("", false)), "", 1000), 1100);
+    }
+
+    #[test]
+    fn why_it_waits_is_told_until_there_is_another_reason() {
+        let because = |before, boot| Trust::next(Some(before), boot, 450, 100).because;
+        assert_eq!(because(before("moved", true), "b"), QuietBecause::Moved);
+        assert_eq!(because(before("b", false), "b"), QuietBecause::Moved);
+        assert_eq!(
+            because(before("a", false), "b"),
+            QuietBecause::MachineWentDown
+        );
     }
 
     #[test]
@@ -202,6 +253,17 @@ mod tests {
         for trust in [before("b", true), before("", false)] {
             assert_eq!(Trust::parse(&trust.to_text()).unwrap(), trust);
         }
+        for (because, word) in QuietBecause::ALL {
+            let trust = Trust {
+                because,
+                ..before("b", true)
+            };
+            assert_eq!(trust.to_text(), format!("b 500 clean {word}"));
+            assert_eq!(Trust::parse(&trust.to_text()), Some(trust));
+        }
+        // As earlier versions wrote it.
+        let trust = Trust::parse("b 500 running").unwrap();
+        assert_eq!(trust.because, QuietBecause::MachineWentDown);
         assert_eq!(Trust::parse("nonsense"), None);
     }
 }

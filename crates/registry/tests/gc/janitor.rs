@@ -113,6 +113,32 @@ async fn what_a_walk_met_outlives_the_process(f: Fixture) {
     assert_eq!(f.db.read(left).await.unwrap(), Some(0));
 }
 
+/// In steps of a thousand; of both kinds in each.
+async fn what_a_walk_did_not_meet_is_forgotten(f: Fixture) {
+    let orphan = large("orphan");
+    let location = store_file(&*f.store, UploadId::from_bytes([7; 16]), &orphan).await;
+    let former = |tx: &mut lazuli_db::Tx<'_>| {
+        for number in 0..2500 {
+            let location = format!("{}/{number:05}", number % 2);
+            tx.execute(
+                "INSERT INTO blob_suspects (location, met_at, walk) VALUES (?1, 1, 1)",
+                &[location.as_str().into()],
+            )?;
+        }
+        Ok::<_, lazuli_db::Error>(())
+    };
+    f.db.write(former).await.unwrap();
+    f.clock.advance(25 * HOUR);
+    let gc = Gc::open(&f.registry, hurried()).await.unwrap();
+    gc.walk_once().await.unwrap().unwrap();
+    let left = |tx: &mut lazuli_db::Tx<'_>| {
+        tx.query("SELECT location FROM blob_suspects", &[], |row| {
+            row.get_string(0)
+        })
+    };
+    assert_eq!(f.db.read(left).await.unwrap(), [location.to_string()]);
+}
+
 /// A row that came late clears its file: it is no suspect when it is left alone again.
 async fn a_file_that_a_row_names_after_all_is_no_suspect(f: Fixture) {
     let gc = gc(&f).await;
@@ -152,4 +178,5 @@ on_both_engines!(
     the_janitor_removes_old_files_that_no_row_knows_and_nothing_else,
     what_a_walk_met_outlives_the_process,
     a_file_that_a_row_names_after_all_is_no_suspect,
+    what_a_walk_did_not_meet_is_forgotten,
 );

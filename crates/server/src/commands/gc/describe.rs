@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use lazuli_registry::gc::{Amount, Phase, Run, Status};
+use lazuli_registry::gc::{Amount, Phase, QuietBecause, Run, Status};
 use lazuli_registry::retention::KeptLog;
 
 pub(super) fn status(status: &Status) -> String {
@@ -47,14 +47,15 @@ pub(super) fn status(status: &Status) -> String {
     for log in &status.logs {
         line("log", kept(log));
     }
-    if let Some(until) = status.quiet_until {
-        line(
-            "waiting until",
-            format!(
-                "{} (leases may have been lost when the machine went down)",
-                time(until)
-            ),
-        );
+    if let Some((until, because)) = status.quiet_until {
+        let because = match because {
+            QuietBecause::MachineWentDown => "leases may have been lost when the machine went down",
+            QuietBecause::ClockWasSet => "the clock was set: leases would end at the wrong time",
+            QuietBecause::Moved => {
+                "the registry was moved here: what clients were told of before may still be asked for"
+            }
+        };
+        line("waiting until", format!("{} ({because})", time(until)));
     }
     out
 }
@@ -224,7 +225,7 @@ mod tests {
                 bytes: 1536,
             },
             to_be_removed: Amount::default(),
-            quiet_until: Some(1_795_395_600_000_000),
+            quiet_until: Some((1_795_395_600_000_000, QuietBecause::MachineWentDown)),
         });
         assert_eq!(
             described,
