@@ -55,7 +55,7 @@ fn both_encodings_of_names_and_digests_are_read() {
 fn what_cannot_be_named_is_refused_by_its_reason() {
     let malformed = RouteError::DigestInvalid { unsupported: false };
     for (path, error) in [
-        ("/acr/v1/", RouteError::NameInvalid),
+        ("/acr/v1/", RouteError::NotFound),
         ("/acr/v1", RouteError::NotFound),
         ("/acr/v1/A", RouteError::NameInvalid),
         ("/acr/v1/_catalogs", RouteError::NameInvalid),

@@ -314,7 +314,7 @@ struct Shape<'a> {
 
 impl<'a> Shape<'a> {
     fn of(path: &'a str) -> Option<Self> {
-        let rest = path.strip_prefix(PREFIX)?;
+        let rest = path.strip_prefix(PREFIX).filter(|rest| !rest.is_empty())?;
         let shape = |endpoint, name, last: Option<&'a str>| Self {
             endpoint,
             name,
