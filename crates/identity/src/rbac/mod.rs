@@ -6,6 +6,7 @@
 
 mod arm;
 pub(crate) mod cache;
+mod delegation;
 pub mod policy;
 pub(crate) mod registry;
 pub(crate) mod rights;
@@ -13,6 +14,7 @@ mod roles;
 pub mod store;
 
 pub use arm::{ArmAccess, ArmDenied};
+pub use delegation::{AssignmentAttributes, AssignmentFacts};
 pub use roles::{RoleDefinition, RoleKind, built_in, built_in_roles};
 
 pub(crate) use cache::RightsCache;

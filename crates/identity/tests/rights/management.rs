@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use lazuli_identity::rbac::store::{self, AssignmentFilter, DefinitionError};
-use lazuli_identity::rbac::{RoleDefinition, RoleKind};
+use lazuli_identity::rbac::{AssignmentAttributes, AssignmentFacts, RoleDefinition, RoleKind};
 use lazuli_identity::{ArmDenied, Caller};
 use lazuli_wire::Guid;
 use lazuli_wire::arm_scope::ArmScope;
-use lazuli_wire::rbac::{ArmAction, Attributes, Source, Value, Values};
+use lazuli_wire::rbac::ArmAction;
 
 use crate::common::on_both_engines;
 use crate::setup::{GROUP, Setup, registry_scope, role};
@@ -219,16 +219,6 @@ fn custom_roles_are_kept_assigned_and_changed() {
     });
 }
 
-struct Wanted(Guid);
-
-impl Attributes for Wanted {
-    fn get(&self, source: Source, name: &str) -> Option<Values<'_>> {
-        (source == Source::Request
-            && name == "microsoft.authorization/roleassignments:roledefinitionid")
-            .then_some(Values::One(Value::Guid(self.0)))
-    }
-}
-
 #[test]
 fn who_may_give_some_roles_only() {
     on_both_engines(async |place| {
@@ -244,7 +234,14 @@ fn who_may_give_some_roles_only() {
         setup.assign_if(administrator, ann.id, &condition).await;
         let identity = &setup.process.identity;
         let gives = async |wanted: Guid| {
-            let attributes = Wanted(wanted);
+            let attributes = AssignmentAttributes {
+                request: Some(AssignmentFacts {
+                    role: wanted,
+                    principal: ann.id,
+                    principal_type: None,
+                }),
+                resource: None,
+            };
             identity
                 .authorize_arm_with(&caller, &action(ASSIGN), &registry_scope(), &attributes)
                 .await
