@@ -40,7 +40,7 @@ fn audience(resource: &Resource) -> Option<Audience> {
     })
 }
 
-fn at<'a>(tenant: &'a Tenant, from: Origin) -> Authority<'a> {
+fn at(tenant: &Tenant, from: Origin) -> Authority<'_> {
     Authority {
         base: BASE,
         tenant,

@@ -357,13 +357,12 @@ impl Identity {
         password: Option<Secret>,
     ) -> Result<Option<Secret>, DirectoryError> {
         let now = self.now_us();
-        let (kept, generated) = match password {
-            Some(password) => (chosen(password).await?, None),
-            None => {
-                let password = passwords::generate_secret()?;
-                let kept = Kept::of_generated(password.expose())?;
-                (kept, Some(password))
-            }
+        let (kept, generated) = if let Some(password) = password {
+            (chosen(password).await?, None)
+        } else {
+            let password = passwords::generate_secret()?;
+            let kept = Kept::of_generated(password.expose())?;
+            (kept, Some(password))
         };
         let credential = password_of(&kept, user, now);
         let work = move |tx: &mut Tx<'_>| {

@@ -110,14 +110,12 @@ impl Identity {
                 created_at: now,
                 retired_at: None,
             };
-            Ok::<_, Error>(match password {
-                Some(password) => (row, Kept::of_chosen(password.expose())?, None),
-                None => {
-                    let password = passwords::generate_secret()?;
-                    let kept = Kept::of_generated(password.expose())?;
-                    (row, kept, Some(password))
-                }
-            })
+            if let Some(password) = password {
+                return Ok::<_, Error>((row, Kept::of_chosen(password.expose())?, None));
+            }
+            let password = passwords::generate_secret()?;
+            let kept = Kept::of_generated(password.expose())?;
+            Ok((row, kept, Some(password)))
         };
         let made = tokio::task::spawn_blocking(work).await;
         let (key, kept, generated) = made.map_err(|_| Error::ShuttingDown)??;

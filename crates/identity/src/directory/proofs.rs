@@ -65,6 +65,15 @@ impl Certificate {
     }
 }
 
+/// A thumbprint as people see it.
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits
+        .map(|digit| char::from(DIGITS[usize::from(digit)]))
+        .collect()
+}
+
 /// A federated credential that is to be added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Federation {
@@ -181,7 +190,6 @@ impl Identity {
     ) -> Result<Credential, DirectoryError> {
         let read = Certificate::read(der);
         let read = read.map_err(|why| DirectoryError::Invalid(why.to_owned()))?;
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02X}")).collect();
         let credential = Credential {
             id: random::guid().map_err(crate::Error::from)?,
             kind: CredentialKind::Certificate,

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use lazuli_db::{Tx, params};
 use lazuli_wire::Guid;
-use lazuli_wire::entra::{Asked, AuthorizeRequest, Failure, ResponseMode};
+use lazuli_wire::entra::{Asked, AuthorizeRequest, Failure, Resource, ResponseMode};
 use lazuli_wire::token::Secret;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
@@ -381,7 +381,8 @@ impl Identity {
         let uri = &request.redirect_uri;
         let is_registered = client.redirects().any(|known| uri.is_allowed_by(known));
         // Microsoft's programs are not registered here: they run on people's own computers.
-        if !is_registered && !(client.application.is_none() && uri.is_loopback()) {
+        let is_own_computer = client.application.is_none() && uri.is_loopback();
+        if !is_registered && !is_own_computer {
             return Err(Failure::RedirectUri);
         }
         if client.is_public() && request.challenge.is_none() {
@@ -477,7 +478,7 @@ impl SignIn {
     /// What was asked for at the beginning.
     pub(crate) fn asked(&self) -> Result<Asked, Failure> {
         let by_scope = Asked::parse(&self.scope).filter(|asked| {
-            asked.resource.as_ref().map(|known| known.as_str()) == self.resource.as_deref()
+            asked.resource.as_ref().map(Resource::as_str) == self.resource.as_deref()
         });
         match (by_scope, &self.resource) {
             (Some(asked), _) => Ok(asked),

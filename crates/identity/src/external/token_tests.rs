@@ -139,7 +139,7 @@ fn times_have_five_minutes_and_a_longest_life() {
         (r#"{"exp":1000600.5,"iat":1000000.25}"#, true),
         (r#"{"exp":999800}"#, true),
         (r#"{"exp":999700}"#, false),
-        (r#"{}"#, false),
+        ("{}", false),
         (r#"{"exp":"1000600"}"#, false),
         (r#"{"exp":-1}"#, false),
         (r#"{"exp":1e300}"#, false),
