@@ -1,6 +1,7 @@
 //! An installation follows another one that is at work: each pass brings what is new and takes away what is gone, bytes
 //! before the rows that name them. A pass that was broken off is not lost: the next one begins with what is there.
 
+mod seen;
 mod sql;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -14,6 +15,7 @@ use tokio::task::JoinSet;
 use super::{Progress, arrival, carry};
 use crate::gc::sql::{TRUST, WALKED_AT};
 use crate::{Error, Result};
+use seen::Seen;
 use sql::{Blob, Change, Placed};
 
 /// Blobs on their way at the same time.
@@ -90,7 +92,7 @@ pub struct Follower {
     /// has another place.
     left: BTreeSet<Placed>,
     /// Blobs that were read in their places in the target.
-    verified: BTreeSet<Placed>,
+    verified: Seen,
 }
 
 impl std::fmt::Debug for Follower {
@@ -111,7 +113,7 @@ impl Follower {
             from,
             to,
             left: BTreeSet::new(),
-            verified: BTreeSet::new(),
+            verified: Seen::default(),
         }
     }
 
@@ -167,11 +169,12 @@ impl Follower {
         let mut damaged = Vec::new();
         let mut running: JoinSet<Result<(Blob, bool)>> = JoinSet::new();
         let mut blobs = Stream::new(&self.target);
+        self.verified.begin();
         loop {
             let next = blobs.next().await?;
             let is_over = next.is_none();
             if let Some(blob) = next.filter(|blob| blob.location.is_some()) {
-                if self.verified.contains(&blob.placed()) {
+                if self.verified.knows(&blob.placed()) {
                     (done, bytes) = (done + 1, bytes + blob.size);
                     continue;
                 }
@@ -195,7 +198,7 @@ impl Follower {
                     all_bytes,
                 });
                 if is_whole {
-                    self.verified.insert(blob.placed());
+                    self.verified.remember(&blob.placed());
                     continue;
                 }
                 damaged.push(blob.digest);
@@ -203,6 +206,7 @@ impl Follower {
                 self.target.write(forget).await?;
             }
             if is_over {
+                self.verified.end();
                 return Ok(damaged);
             }
         }
