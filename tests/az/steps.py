@@ -21,6 +21,9 @@ def variables():
         "domain": os.environ.get("LAZULI_AZ_DOMAIN", "lazuli.test"),
         "arm": os.environ["LAZULI_AZ_ARM"],
         "other": "Another-passw0rd!",
+        "program": os.environ.get("LAZULI_AZ_PROGRAM", ""),
+        "program_secret": os.environ.get("LAZULI_AZ_SECRET", ""),
+        "tenant": os.environ.get("LAZULI_AZ_TENANT", ""),
     }
 
 
@@ -415,6 +418,15 @@ CLEAN_UP = [
     {"az": "account clear"},
 ]
 
+PROGRAM = [
+    {"az": "login --service-principal -u {program} -p {program_secret} --tenant {tenant}", "vital": True, "expect": {"[0].user.type": "servicePrincipal"}},
+    {"az": "account show", "save": {"sub": "id"}, "expect": {"tenantId": "{tenant}"}},
+    {"az": "account get-access-token", "expect": {"tenant": "{tenant}"}},
+    {"az": "account list-locations", "expect": {"[].name": has("eastus")}},
+]
+
+PROGRAM_ENDS = [step for step in CLEAN_UP if not step["az"].startswith("ad ")]
+
 # A cloud by hand, as for a server whose metadata az did not get from its environment.
 CLOUD = [
     {"az": "cloud register -n Local --endpoint-resource-manager {arm}"},
@@ -436,4 +448,6 @@ SECTIONS = {
     "what comes later": LATER,
     "clean up": CLEAN_UP,
     "cloud": CLOUD,
+    "a program signs in": PROGRAM,
+    "clean up as a program": PROGRAM_ENDS,
 }

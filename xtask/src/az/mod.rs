@@ -1,16 +1,19 @@
 //! The real az against the release binary, in each way that az finds it: the steps of `tests/az/steps.py`.
 
+mod loopback;
+mod server;
 pub(crate) mod table;
 
 use std::ffi::OsString;
 use std::fs;
-use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::daemon::Daemon;
+use server::Server;
+
 use crate::exec::Cmd;
 use crate::report::Results;
 use crate::{python, scratch, test, workspace};
@@ -27,6 +30,8 @@ struct Setup {
     sections: &'static [&'static str],
     /// Whether Azure's libraries are tried there, too.
     libraries: bool,
+    /// Whether the test command tries it; the others are tried by hand.
+    in_tests: bool,
 }
 
 const ALL: &[&str] = &[
@@ -43,12 +48,12 @@ const ALL: &[&str] = &[
     "clean up",
 ];
 
-/// Those of the test command. The others have names on port 443, or a password that az sends there.
 const SETUPS: &[Setup] = &[
     Setup {
         name: "adfs",
         sections: ALL,
         libraries: true,
+        in_tests: true,
     },
     Setup {
         name: "proxy",
@@ -64,6 +69,39 @@ const SETUPS: &[Setup] = &[
             "clean up",
         ],
         libraries: false,
+        in_tests: true,
+    },
+    // A user's password goes to port 443: here a program signs in.
+    Setup {
+        name: "entra",
+        sections: &[
+            "a program signs in",
+            "groups",
+            "registries",
+            "scope maps and tokens",
+            "data",
+            "clean up as a program",
+            "cloud",
+        ],
+        libraries: false,
+        in_tests: false,
+    },
+    // On port 443, with a hosts file that only az sees.
+    Setup {
+        name: "names",
+        sections: &[
+            "sign-in",
+            "groups",
+            "registries",
+            "scope maps and tokens",
+            "data",
+            "directory",
+            "roles",
+            "principals",
+            "clean up",
+        ],
+        libraries: false,
+        in_tests: false,
     },
 ];
 
@@ -111,7 +149,7 @@ pub(crate) fn command(args: &[String]) -> Result<bool> {
                 binary = Some(fs::canonicalize(path).with_context(|| path.clone())?);
             }
             name if SETUPS.iter().any(|setup| setup.name == name) => names.push(name.to_owned()),
-            other => bail!("no set-up `{other}`; there are: adfs proxy"),
+            other => bail!("no set-up `{other}`; there are: adfs proxy entra names"),
         }
     }
     let mut results = Results::new();
@@ -131,7 +169,11 @@ fn run(binary: &Path, names: &[String], results: &mut Results) {
     };
     let mut lines = Vec::new();
     for setup in SETUPS {
-        if !names.is_empty() && !names.iter().any(|name| name == setup.name) {
+        let is_wanted = match names {
+            [] => setup.in_tests,
+            names => names.iter().any(|name| name == setup.name),
+        };
+        if !is_wanted {
             continue;
         }
         let outcome = steps(binary, &python, setup);
@@ -173,6 +215,7 @@ fn steps(binary: &Path, python: &Path, setup: &Setup) -> Result<Vec<Value>> {
     let server = Server::start(binary, &dir, setup.name)?;
     let home = dir.join("home");
     fs::create_dir_all(&home)?;
+    let program = server.program()?;
     let mut vars: Vec<(String, OsString)> = server.environment(setup.name)?;
     for (name, value) in [
         ("HOME", home.as_os_str()),
@@ -188,13 +231,28 @@ fn steps(binary: &Path, python: &Path, setup: &Setup) -> Result<Vec<Value>> {
         ("LAZULI_AZ_PASSWORD", PASSWORD.as_ref()),
         ("LAZULI_AZ_DOMAIN", DOMAIN.as_ref()),
         ("LAZULI_AZ_ARM", server.management(setup.name).as_ref()),
+        ("LAZULI_AZ_PROGRAM", program.0.as_ref()),
+        ("LAZULI_AZ_SECRET", program.1.as_ref()),
+        ("LAZULI_AZ_TENANT", program.2.as_ref()),
     ] {
         vars.retain(|(known, _)| known != name);
         vars.push((name.to_owned(), value.to_owned()));
     }
     let tests = workspace::root().join("tests/az");
     let transcript = workspace::output_dir()?.join(format!("logs/az-{}.log", setup.name));
-    let out = Cmd::new(python)
+    // az finds the names in a hosts file that stands in place of the machine's for it alone.
+    let az = match setup.name {
+        "names" => {
+            fs::write(dir.join("hosts"), server::hosts()).context("hosts")?;
+            let mount = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+            Cmd::new("unshare")
+                .args(["--mount", "sh", "-c", mount])
+                .arg(dir.join("hosts"))
+                .arg(python)
+        }
+        _ => Cmd::new(python),
+    };
+    let out = az
         .arg(tests.join("drive.py"))
         .arg(tests.join("steps.py"))
         .args(setup.sections)
@@ -235,9 +293,42 @@ fn steps(binary: &Path, python: &Path, setup: &Setup) -> Result<Vec<Value>> {
         );
         lines.extend(checks);
     }
+    if setup.in_tests {
+        let value = |name: &str| {
+            let found = vars.iter().find(|(known, _)| known == name);
+            found.map(|(_, value)| value.clone())
+        };
+        let target = loopback::Target {
+            management: server.management(setup.name),
+            authority: if setup.name == "adfs" {
+                "adfs"
+            } else {
+                "entra"
+            }
+            .to_owned(),
+            bundle: value("REQUESTS_CA_BUNDLE").context("no bundle")?,
+            proxy: value("HTTPS_PROXY"),
+            admin: format!("admin@{DOMAIN}"),
+            program,
+        };
+        let az = wrapper(&dir, python)?;
+        lines.extend(loopback::run(&vars, &az, &target, &transcript)?);
+    }
     server.daemon.stop()?;
     scratch::remove(&dir);
     Ok(lines)
+}
+
+/// A program `az`, as the package installs one.
+pub(crate) fn wrapper(dir: &Path, python: &Path) -> Result<PathBuf> {
+    let file = dir.join("az");
+    let text = format!(
+        "#!/bin/sh\nexec '{}' -m azure.cli \"$@\"\n",
+        python.display()
+    );
+    fs::write(&file, text)?;
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
+    Ok(file)
 }
 
 fn told(output: &str) -> Vec<Value> {
@@ -245,69 +336,6 @@ fn told(output: &str) -> Vec<Value> {
     lines
         .filter_map(|line| serde_json::from_str(line).ok())
         .collect()
-}
-
-struct Server {
-    daemon: Daemon,
-    binary: PathBuf,
-    args: Vec<OsString>,
-    https: u16,
-}
-
-impl Server {
-    fn start(binary: &Path, dir: &Path, setup: &str) -> Result<Self> {
-        let ports: Vec<u16> = free_ports()?;
-        let address = |port: u16| OsString::from(format!("127.0.0.1:{port}"));
-        let mut args: Vec<OsString> = vec!["--data-dir".into(), dir.join("data").into()];
-        args.extend(["--http".into(), address(ports[0])]);
-        args.extend(["--https".into(), address(ports[1])]);
-        if setup == "proxy" {
-            args.extend(["--azure-proxy".into(), address(ports[2])]);
-        }
-        let log = workspace::output_dir()?.join(format!("logs/az-{setup}-server.log"));
-        fs::create_dir_all(log.parent().context("no folder")?)?;
-        fs::write(&log, "")?;
-        let vars = [("LAZULI_ADMIN_PASSWORD".to_owned(), OsString::from(PASSWORD))];
-        let mut daemon = Daemon::start(binary, &args, &vars, &log)?;
-        daemon.wait_ready(30, || {
-            let asked = Cmd::new(binary).arg("healthcheck").args(&args).run();
-            asked.is_ok()
-        })?;
-        Ok(Self {
-            daemon,
-            binary: binary.to_path_buf(),
-            args,
-            https: ports[1],
-        })
-    }
-
-    /// What `lazuli az-env` tells a shell.
-    fn environment(&self, setup: &str) -> Result<Vec<(String, OsString)>> {
-        let text = Cmd::new(&self.binary)
-            .args(["az-env", "--setup", setup])
-            .args(&self.args)
-            .run()?;
-        let exports = text.lines().filter_map(|line| line.strip_prefix("export "));
-        Ok(exports
-            .filter_map(|line| line.split_once('='))
-            .map(|(name, value)| (name.to_owned(), value.trim_matches('"').into()))
-            .collect())
-    }
-
-    fn management(&self, setup: &str) -> String {
-        match setup {
-            "proxy" => format!("https://management.{DOMAIN}"),
-            _ => format!("https://localhost:{}", self.https),
-        }
-    }
-}
-
-fn free_ports() -> Result<Vec<u16>> {
-    let sockets = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0"));
-    let ports = sockets
-        .into_iter()
-        .map(|socket| Ok(socket?.local_addr()?.port()));
-    ports.collect()
 }
 
 /// Writes `target/xtask/az.json`, from which the table of the documentation is made.

@@ -1,7 +1,6 @@
 //! The tutorial with az, as it stands on its page, with a real Docker engine and the real az.
 
 use std::ffi::OsString;
-use std::os::unix::fs::PermissionsExt as _;
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -42,12 +41,7 @@ impl Suite for Tutorial {
         }
         // `az` and `lazuli` as a person has them on the path.
         let programs = cx.folder("bin")?;
-        let az = format!(
-            "#!/bin/sh\nexec '{}' -m azure.cli \"$@\"\n",
-            az::interpreter()?.display()
-        );
-        let az = cx.write("bin/az", az)?;
-        std::fs::set_permissions(az, std::fs::Permissions::from_mode(0o755))?;
+        az::wrapper(&programs, &az::interpreter()?)?;
         std::os::unix::fs::symlink(&cx.binary, programs.join("lazuli"))?;
         cx.add_path(&programs);
         let (http, https) = Server::free_ports()?;
