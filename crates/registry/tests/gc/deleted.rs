@@ -2,8 +2,12 @@
 
 use super::*;
 use crate::on_both_engines;
+use lazuli_identity::MetadataWrite;
+use lazuli_registry::attributes::Subject;
 use lazuli_registry::fsck;
 use lazuli_registry::listing::PageRequest;
+use lazuli_wire::acr::{AttributesChange, Flag};
+use lazuli_wire::oci::Tag;
 
 /// Lets so many moments pass, then never goes on.
 pub(super) struct Until {
@@ -89,10 +93,18 @@ async fn push_many(f: &Fixture, name: &str, count: usize) {
 async fn gone_at_once_and_its_rows_in_steps(f: Fixture) {
     push_many(&f, "a", 10).await;
     let (digest, layer) = push_image(&f.registry, "a", "kept", "y").await;
+    switch(
+        &f,
+        "a",
+        Subject::Tag(Tag::parse("kept").unwrap()),
+        Flag::List,
+    )
+    .await;
     let (access, request) = (delete("a"), "r".into());
     let removed = f.registry.delete_repository(&access, &request);
     let removed = removed.await.unwrap();
     assert_eq!((removed.manifests.len(), removed.tags.len()), (11, 11));
+    assert_eq!(count(&f, "SELECT COUNT(*) FROM attributes").await, 1);
     let asked = f.registry.manifest(&pull("a"), &tag("v1")).await;
     assert!(matches!(asked, Err(Error::ManifestUnknown)), "{asked:?}");
     assert_eq!(tags(&f, "a").await, 0);
@@ -127,6 +139,7 @@ async fn gone_at_once_and_its_rows_in_steps(f: Fixture) {
         ("SELECT COUNT(*) FROM tags", 1),
         ("SELECT COUNT(*) FROM tag_versions", 1),
         ("SELECT COUNT(*) FROM repositories", 1),
+        ("SELECT COUNT(*) FROM attributes", 0),
     ] {
         assert_eq!(count(&f, table).await, left, "{table}");
     }
@@ -189,8 +202,38 @@ async fn a_removal_that_is_killed_between_steps_goes_on(f: Fixture) {
     assert_eq!(run.manifests, 10, "counted once, whoever did it");
 }
 
+async fn locks_keep_what_they_lock_and_nothing_that_nothing_needs(f: Fixture) {
+    let (digest, layer) = push_image(&f.registry, "a", "v1", "x").await;
+    let unneeded = push_blob(&f.registry, "a", b"no manifest names it").await;
+    for flag in [Flag::Delete, Flag::Write] {
+        switch(&f, "a", Subject::Repository, flag).await;
+    }
+    f.clock.advance(10 * HOUR);
+    let gc = gc(&f).await;
+    run(&gc).await;
+    assert!(has_blob(&f.registry, "a", &layer).await);
+    assert!(!has_blob(&f.registry, "a", &unneeded).await);
+    f.clock.advance(10 * HOUR);
+    run(&gc).await;
+    assert_eq!(count(&f, "SELECT COUNT(*) FROM blobs").await, 2);
+    let found = f.registry.manifest(&pull("a"), &tag("v1")).await.unwrap();
+    assert_eq!(found.digest, digest);
+    is_sound(&f.registry).await;
+}
+
+/// Switches something off.
+async fn switch(f: &Fixture, name: &str, subject: Subject, flag: Flag) {
+    let change = AttributesChange::default().with(flag, false);
+    let (access, request) = (access::<MetadataWrite>(name), "r".into());
+    let set = f
+        .registry
+        .set_attributes(&access, subject, change, &request);
+    set.await.unwrap();
+}
+
 on_both_engines!(
     gone_at_once_and_its_rows_in_steps,
     deleted_again_before_the_first_is_removed,
     a_removal_that_is_killed_between_steps_goes_on,
+    locks_keep_what_they_lock_and_nothing_that_nothing_needs,
 );
