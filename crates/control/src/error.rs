@@ -58,6 +58,18 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// The code, as clients look at it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound { code, .. }
+            | Self::Invalid { code, .. }
+            | Self::Conflict { code, .. } => code,
+            Self::Precondition => "PreconditionFailed",
+            Self::NotAvailable { .. } => "FeatureNotAvailable",
+            Self::Registry(_) | Self::Identity(_) | Self::Database(_) => "InternalServerError",
+        }
+    }
+
     /// A resource that is not there, in Azure's words.
     pub(crate) fn no_resource(kind: &str, name: &str, group: &str) -> Self {
         Self::NotFound {

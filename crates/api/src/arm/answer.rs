@@ -1,10 +1,11 @@
 //! Answers of the management plane, and its errors: `{"error":{"code","message"}}`.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, PRAGMA, RETRY_AFTER,
-    WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION, PRAGMA,
+    RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{Response, StatusCode};
 use lazuli_control::Error;
@@ -21,6 +22,7 @@ pub(super) struct Answer {
     status: StatusCode,
     body: Option<Value>,
     tag: Option<String>,
+    location: Option<String>,
 }
 
 impl Answer {
@@ -30,6 +32,7 @@ impl Answer {
             status: StatusCode::OK,
             body: Some(body),
             tag: None,
+            location: None,
         }
     }
 
@@ -52,6 +55,17 @@ impl Answer {
             },
             body: None,
             tag: None,
+            location: None,
+        }
+    }
+
+    /// 202: what was asked for goes on; at `location` it can be asked how far it is.
+    pub(super) fn accepted(location: String) -> Self {
+        Self {
+            status: StatusCode::ACCEPTED,
+            body: None,
+            tag: None,
+            location: Some(location),
         }
     }
 
@@ -62,7 +76,7 @@ impl Answer {
 
     /// A list, whole.
     pub(super) fn list(items: Vec<Value>) -> Self {
-        Self::ok(json!({"value": items}))
+        Self::ok(json!({"value": Value::Array(items)}))
     }
 
     /// With the tag of a version.
@@ -80,6 +94,14 @@ impl Answer {
             && let Ok(tag) = HeaderValue::try_from(format!("\"{tag}\""))
         {
             response.headers_mut().insert(ETAG, tag);
+        }
+        if let Some(location) = self.location
+            && let Ok(location) = HeaderValue::try_from(location)
+        {
+            let headers = response.headers_mut();
+            headers.insert(LOCATION, location);
+            // Without it clients wait for half a minute; they read integers only.
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
     }
@@ -121,7 +143,7 @@ pub(super) enum Refused {
 #[derive(Debug)]
 pub(super) struct Failure {
     status: StatusCode,
-    code: &'static str,
+    code: Cow<'static, str>,
     message: String,
     target: Option<String>,
     header: Option<(HeaderName, HeaderValue)>,
@@ -131,7 +153,7 @@ impl Refused {
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Display) -> Self {
         Self::Arm(Box::new(Failure {
             status,
-            code,
+            code: code.into(),
             message: message.to_string(),
             target: None,
             header: None,
@@ -188,6 +210,15 @@ impl Refused {
         Self::not_found("OperationNotFound", message)
     }
 
+    /// 409: what was begun failed.
+    pub(super) fn failed(code: String, message: String) -> Self {
+        let mut refused = Self::new(StatusCode::CONFLICT, "OperationFailed", message);
+        if let Self::Arm(failure) = &mut refused {
+            failure.code = code.into();
+        }
+        refused
+    }
+
     /// 403.
     pub(super) fn forbidden(reason: &impl Display) -> Self {
         Self::new(StatusCode::FORBIDDEN, "AuthorizationFailed", reason)
@@ -229,9 +260,10 @@ impl Refused {
             response.headers_mut().insert(name, value);
         }
         // az prints the code of this header when a body is cut.
-        let code = HeaderValue::from_static(failure.code);
-        let name = HeaderName::from_static("x-ms-error-code");
-        response.headers_mut().insert(name, code);
+        if let Ok(code) = HeaderValue::from_str(&failure.code) {
+            let name = HeaderName::from_static("x-ms-error-code");
+            response.headers_mut().insert(name, code);
+        }
         response
     }
 }

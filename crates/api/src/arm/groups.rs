@@ -1,12 +1,17 @@
 //! Resource groups.
 
-use lazuli_control::Group;
+use std::time::Duration;
+
+use lazuli_control::{Deletion, Group, Progress};
 use lazuli_wire::Guid;
 use lazuli_wire::arm::{Filter, GroupBody, GroupPath, Verb};
 use serde_json::{Value, json};
 
 use super::Task;
 use super::answer::{Answer, Refused};
+
+/// How long a deletion is waited for before the client is told where to ask.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const READ: &str = "Microsoft.Resources/subscriptions/resourceGroups/read";
 
@@ -68,11 +73,42 @@ pub(super) async fn one(task: &Task<'_>, path: &GroupPath, verb: Verb) -> Result
             Ok(Answer::ok(render(&group)))
         }
         Verb::Delete => {
-            if task.control.delete_group(actor, path).await? {
-                return Ok(Answer::deleted(true));
+            let begun = task.control.begin_group_deletion(actor, path, PATIENCE);
+            match begun.await? {
+                Deletion::Done(true) => return Ok(Answer::deleted(true)),
+                Deletion::Running(id) => {
+                    let subscription = path.subscription;
+                    return Ok(Answer::accepted(format!(
+                        "{}/subscriptions/{subscription}/operationresults/{id}?api-version=2024-11-01",
+                        task.endpoints.management
+                    )));
+                }
+                Deletion::Done(false) => {}
             }
             let message = format!("Resource group '{}' could not be found.", path.name);
             Err(Refused::not_found("ResourceGroupNotFound", message))
         }
+    }
+}
+
+/// How far a deletion is: 202 while it goes on, 200 at its end.
+pub(super) async fn progress(
+    task: &Task<'_>,
+    subscription: Guid,
+    id: &str,
+) -> Result<Answer, Refused> {
+    let known = match Guid::parse(id) {
+        Ok(id) => task.control.progress(subscription, id).await?,
+        Err(_) => None,
+    };
+    match known {
+        None => Err(Refused::no_operation(id)),
+        Some(Progress::Done) => Ok(Answer::deleted(true)),
+        Some(Progress::Running) => {
+            let uri = task.request.parts.uri.path();
+            let here = format!("{}{uri}?api-version=2024-11-01", task.endpoints.management);
+            Ok(Answer::accepted(here))
+        }
+        Some(Progress::Failed(code, message)) => Err(Refused::failed(code, message)),
     }
 }

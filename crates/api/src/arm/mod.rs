@@ -113,18 +113,13 @@ async fn handle(api: &Api, request: &mut Received, call: Call) -> Result<Answer,
         return Err(Refused::not_here());
     };
     let caller = authenticate(api, request, &endpoints).await?;
-    let access = match &call.rule {
-        Rule::Public | Rule::SignedIn => None,
-        Rule::Shows { action, scope } => {
-            // What is shown is decided entry by entry.
-            let action = action_of(action)?;
-            Some((action, scope.clone(), None))
-        }
+    let proof = match &call.rule {
+        // What is shown is decided entry by entry.
+        Rule::Public | Rule::SignedIn | Rule::Shows { .. } => None,
         Rule::Needs { action, scope } => {
             let action = action_of(action)?;
             let proof = api.identity.authorize_arm(&caller, &action, scope).await;
-            let proof = proof.map_err(|denied| refuse_denied(denied, &endpoints))?;
-            Some((action, scope.clone(), Some(proof)))
+            Some(proof.map_err(|denied| refuse_denied(denied, &endpoints))?)
         }
     };
     let from = api.origin(&request.parts, call.remote);
@@ -138,11 +133,7 @@ async fn handle(api: &Api, request: &mut Received, call: Call) -> Result<Answer,
         request,
         endpoints,
         caller,
-        action: access.as_ref().map(|(action, ..)| action.clone()),
-        scope: access.as_ref().map(|(_, scope, _)| scope.clone()),
-        actor: access
-            .and_then(|(.., proof)| proof)
-            .map(|proof| Actor::new(proof, request_id)),
+        actor: proof.map(|proof| Actor::new(proof, request_id)),
         body,
         query,
     };
@@ -156,8 +147,6 @@ struct Task<'a> {
     request: &'a Received,
     endpoints: Endpoints,
     caller: Caller,
-    action: Option<ArmAction>,
-    scope: Option<ArmScope>,
     actor: Option<Actor>,
     body: Bytes,
     query: Query<'a>,
@@ -277,7 +266,7 @@ async fn dispatch(task: &Task<'_>, route: &Route) -> Result<Answer, Refused> {
             children::later_item(task, path, *kind, name, Verb::Get).await
         }
         Route::LaterAction(path, action) => children::later_action(task, path, *action).await,
-        Route::OperationStatus(_, id) => Err(Refused::no_operation(id)),
+        Route::OperationStatus(subscription, id) => groups::progress(task, *subscription, id).await,
         Route::Identities(within) => identities::list(task, within).await,
         Route::Identity(path, verb) => identities::one(task, path, *verb).await,
         Route::RoleDefinitions(_) => roles::definitions(task).await,

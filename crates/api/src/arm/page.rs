@@ -1,5 +1,7 @@
 //! Pages of lists: `$top`, `$skiptoken`, `nextLink`.
 
+use std::fmt::Write as _;
+
 use super::Task;
 use super::answer::{Answer, Refused};
 use lazuli_wire::query::Query;
@@ -35,7 +37,7 @@ impl Task<'_> {
 
     /// A page, with where the next one is. `next`: the key of the last entry that was looked at, if there may be more.
     pub(super) fn paged(&self, items: Vec<Value>, next: Option<&str>) -> Answer {
-        let mut body = json!({"value": items});
+        let mut body = json!({"value": Value::Array(items)});
         if let Some(next) = next {
             body["nextLink"] = json!(self.next_link(next));
         }
@@ -48,13 +50,9 @@ impl Task<'_> {
         let mut link = format!("{}{path}?", self.endpoints.management);
         let is_token = |name: &str| name.eq_ignore_ascii_case("$skiptoken");
         for (name, value) in self.query.iter().filter(|(name, _)| !is_token(name)) {
-            link.push_str(&format!(
-                "{}={}&",
-                Query::encode(name),
-                Query::encode(value)
-            ));
+            let _ = write!(link, "{}={}&", Query::encode(name), Query::encode(value));
         }
-        link.push_str(&format!("%24skiptoken={}", Query::encode(after)));
+        let _ = write!(link, "%24skiptoken={}", Query::encode(after));
         link
     }
 }

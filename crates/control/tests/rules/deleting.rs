@@ -1,7 +1,12 @@
 //! What goes with a registry or a group, and what is free afterwards.
 
+use std::time::Duration;
+
+use lazuli_control::{Deletion, Progress};
 use lazuli_db::params;
-use lazuli_wire::arm::{AssignmentBody, GroupBody, IdentityPath, Within, read_object};
+use lazuli_wire::arm::{
+    AssignmentBody, GroupBody, IdentityPath, LockBody, LockLevel, Within, read_object,
+};
 use lazuli_wire::{Guid, arm_scope::ArmScope};
 
 use crate::support::{Fixture, PREMIUM, Precondition, code, on_both_engines};
@@ -169,6 +174,54 @@ fn a_group_goes_with_everything_in_it() {
         let subscription = Within::Subscription(f.installed.subscription.id);
         let left = f.control.registries(&subscription, "", 10).await.unwrap();
         assert_eq!(left.len(), 1);
+    });
+}
+
+#[test]
+fn a_deletion_that_takes_long_can_be_asked_about() {
+    on_both_engines(|f| async move {
+        let subscription = f.installed.subscription.id;
+        for (lock, patience) in [
+            (false, Duration::from_mins(1)),
+            (false, Duration::ZERO),
+            (true, Duration::ZERO),
+        ] {
+            let path = f.make("hub01", "Basic").await;
+            let scope = path.group.scope().unwrap();
+            let actor = f.may("a/delete", &scope).await;
+            if lock {
+                let body = LockBody {
+                    level: LockLevel::CanNotDelete,
+                    notes: None,
+                };
+                f.control.put_lock(&actor, "keep", body).await.unwrap();
+            }
+            let begun = f
+                .control
+                .begin_group_deletion(&actor, &path.group, patience)
+                .await
+                .unwrap();
+            let Deletion::Running(id) = begun else {
+                assert_eq!(begun, Deletion::Done(true));
+                continue;
+            };
+            let mut seen = f.control.progress(subscription, id).await.unwrap().unwrap();
+            while seen == Progress::Running {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                seen = f.control.progress(subscription, id).await.unwrap().unwrap();
+            }
+            if lock {
+                assert!(matches!(seen, Progress::Failed(code, _) if code == "ScopeLocked"));
+            } else {
+                assert_eq!(seen, Progress::Done);
+            }
+            // Of others' identifiers nothing is known.
+            assert_eq!(f.control.progress(Guid::ZERO, id).await.unwrap(), None);
+            assert_eq!(
+                f.control.progress(subscription, Guid::ZERO).await.unwrap(),
+                None
+            );
+        }
     });
 }
 

@@ -63,16 +63,10 @@ pub(crate) fn token_body(text: &str) -> TokenBody {
     TokenBody::read(read_object(text.as_bytes()).unwrap()).unwrap()
 }
 
-/// The code of an error.
+/// The code of an error that is the caller's.
 pub(crate) fn code(error: &Error) -> &'static str {
-    match error {
-        Error::NotFound { code, .. }
-        | Error::Invalid { code, .. }
-        | Error::Conflict { code, .. } => code,
-        Error::Precondition => "PreconditionFailed",
-        Error::NotAvailable { .. } => "FeatureNotAvailable",
-        _ => panic!("{error}"),
-    }
+    assert_ne!(error.code(), "InternalServerError", "{error}");
+    error.code()
 }
 
 pub(crate) const PREMIUM: &str = r#"{"location":"eastus","sku":{"name":"Premium"}}"#;
