@@ -130,7 +130,7 @@ impl SigningKey {
     }
 
     /// Makes a key as registries of old have them.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(test)]
     pub(crate) fn generate_as(purpose: Purpose, algorithm: Algorithm) -> Result<Self, KeyError> {
         Self::from_pair(purpose, Pair::generate(algorithm)?)
     }

@@ -38,6 +38,20 @@ pub(crate) struct TokenRights {
 }
 
 impl TokenRights {
+    /// An enabled token that may do this.
+    #[cfg(test)]
+    pub(crate) fn of(actions: Vec<ScopeMapAction>) -> Self {
+        Self {
+            generation: 0,
+            exists: true,
+            name: "CI".into(),
+            object: Guid::from_bytes([7; 16]),
+            enabled: true,
+            passwords: Vec::new(),
+            actions,
+        }
+    }
+
     /// What the token may do with a repository: what any of the map's actions allows.
     pub(crate) fn on_repository(&self, repository: &str) -> Actions {
         self.actions
