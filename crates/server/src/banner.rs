@@ -15,6 +15,10 @@ pub(crate) struct Banner {
     pub(crate) data_dir: PathBuf,
     /// `None`: the admin user is turned off.
     pub(crate) admin: Option<Admin>,
+    /// The directory's first administrator.
+    pub(crate) administrator: String,
+    /// What `lazuli az-env` has to be told to describe this server, as words of a shell.
+    pub(crate) flags: String,
 }
 
 /// How to sign in.
@@ -44,6 +48,7 @@ impl Banner {
         let _ = writeln!(out, "  Data    {}", self.data_dir.display());
         let Some(admin) = &self.admin else {
             out.push_str("  Admin   turned off (admin.enabled = false)\n");
+            out.push_str(&self.for_az(None));
             return out;
         };
         let _ = match &admin.password_file {
@@ -62,7 +67,22 @@ impl Banner {
         if let Some(server) = self.login_server() {
             let _ = write!(out, "\nTry it:\n\n{}", example(admin, &server));
         }
+        out.push_str(&self.for_az(admin.password_file.as_deref()));
         out
+    }
+
+    /// How az, Azure's command line, is pointed at this server.
+    fn for_az(&self, password_file: Option<&Path>) -> String {
+        if self.https.is_none() {
+            return String::new();
+        }
+        let password = password_file.map_or(String::new(), |path| {
+            format!(" -p \"$(cat {})\"", shell_word(path))
+        });
+        format!(
+            "\nWith az, Azure's command line:\n\n  eval \"$(lazuli{} az-env)\"\n  az login -u {}{password}\n",
+            self.flags, self.administrator
+        )
     }
 
     /// What to write before a repository's name on this computer. An address of 127.0.0.0/8 is preferred because Docker
@@ -129,6 +149,8 @@ mod tests {
                 name: "lazuli".into(),
                 password_file: Some("/data/admin-password".into()),
             }),
+            administrator: "admin@lazuli.test".to_owned(),
+            flags: " --data-dir /data".to_owned(),
         }
     }
 
@@ -142,6 +164,8 @@ mod tests {
             "in /data/admin-password",
             "docker login 127.0.0.1:5000 -u lazuli --password-stdin < /data/admin-password",
             "docker push 127.0.0.1:5000/hello",
+            "eval \"$(lazuli --data-dir /data az-env)\"",
+            "az login -u admin@lazuli.test -p \"$(cat /data/admin-password)\"",
         ] {
             assert!(text.contains(part), "{part} in\n{text}");
         }

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::field::display;
 
 use crate::background::Background;
-use crate::banner::{Admin, Banner};
+use crate::banner::{Admin, Banner, shell_word};
 use crate::config::{Configuration, Given, Mark, Settings, absolute};
 use crate::data_folder::{DataFolder, Held, write_private};
 use crate::https::Certificate;
@@ -114,7 +114,7 @@ impl Server {
         journal::check_first_start(settings, &folder, &db).await?;
         let clock = wire_up::clock_of(&db).await?;
         let (identity, first_start) =
-            wire_up::open_identity(settings, &db, &clock, &master_key).await?;
+            wire_up::open_identity(configuration, &db, &clock, &master_key).await?;
         if let Some(first_start) = first_start {
             keep_password(&folder, &first_start)?;
         }
@@ -152,6 +152,8 @@ impl Server {
                 password_file: Some(absolute(&folder.password_file("password")))
                     .filter(|path| path.metadata().is_ok()),
             }),
+            administrator: format!("admin@{}", settings.azure.domain.0),
+            flags: az_env_flags(configuration),
         };
         let https = tls.zip(addresses.1);
         let https = https.map(|(tls, address)| Https::new(address, tls, certificate));
@@ -337,6 +339,32 @@ fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     lazuli_api::listen(address).with_context(|| {
         format!("cannot listen on {address}; give {key} another address with --{key}, or \"off\"")
     })
+}
+
+/// What was set for this server of what `lazuli az-env` has to know: it may run with other variables, in another folder.
+fn az_env_flags(configuration: &Configuration) -> String {
+    let settings = &configuration.settings;
+    let mut flags = String::new();
+    let mut add = |key: &str, value: String| {
+        if configuration.is_set(key) {
+            let word = shell_word(std::path::Path::new(&value));
+            flags.push_str(&format!(" --{} {word}", key.replace(['.', '_'], "-")));
+        }
+    };
+    let folder = absolute(&settings.general.data_dir);
+    add("data_dir", folder.display().to_string());
+    for (key, address) in [
+        ("http", settings.general.http),
+        ("https", settings.general.https),
+        ("azure.proxy", settings.azure.proxy),
+    ] {
+        let text = address
+            .address()
+            .map_or("off".to_owned(), |at| at.to_string());
+        add(key, text);
+    }
+    add("azure.domain", settings.azure.domain.0.clone());
+    flags
 }
 
 /// Where the proxy listens, and where it leads to.

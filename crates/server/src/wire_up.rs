@@ -19,7 +19,7 @@ use lazuli_registry::retention::Retention;
 use lazuli_registry::{CacheOptions, Registry, gc};
 use lazuli_wire::oci::{Algorithm, Digest, ManifestLimits};
 
-use crate::config::{DatabaseUrl, QuotaTier, Settings};
+use crate::config::{Configuration, DatabaseUrl, QuotaTier, Settings};
 use crate::data_folder::DataFolder;
 use crate::storage;
 pub(crate) use crate::time::{clock, clock_of};
@@ -70,15 +70,21 @@ fn open_database_and(
     }
 }
 
-/// Opens identity as the server does: the configuration says how the default registry is called and who may pull.
+/// Opens identity as the server does: the configuration says how the default registry is called and, if it says so at all,
+/// who may pull.
 pub(crate) async fn open_identity(
-    settings: &Settings,
+    configuration: &Configuration,
     db: &Db,
     clock: &Arc<dyn Clock>,
     master_key: &[u8; 32],
 ) -> anyhow::Result<(Identity, Option<FirstStart>)> {
+    let settings = &configuration.settings;
+    // What was not configured may have been set by az.
+    let anonymous_pull = configuration
+        .is_set("anonymous_pull")
+        .then_some(settings.general.anonymous_pull);
     let options = IdentityOptions {
-        anonymous_pull: Some(settings.general.anonymous_pull),
+        anonymous_pull,
         admin_enabled: settings.admin.enabled,
         admin_password: settings.admin.password.clone(),
         ..IdentityOptions::new(settings.general.registry_name.0.as_str())

@@ -50,7 +50,8 @@ settings! {
         master_key: Option<Secret> = "";
         /// The file that holds the master key, as for `LAZULI_MASTER_KEY`; a copy of a data folder's master.key will do.
         master_key_file: Option<PathBuf> = "";
-        /// Whether everyone may pull from the default registry without signing in.
+        /// Whether everyone may pull from the default registry without signing in. Set here, it holds again after every
+        /// start; otherwise `az acr update --anonymous-pull-enabled` decides.
         anonymous_pull: bool = "false";
     }
 
@@ -70,7 +71,8 @@ settings! {
 
     /// The admin user: one name, two passwords, so that one can be replaced while the other is in use.
     admin "admin." Admin {
-        /// Whether the admin user may sign in.
+        /// Whether admin users may sign in at all. Each registry has a switch of its own, too
+        /// (`az acr update --admin-enabled`); the default registry's is on.
         enabled: bool = "true";
         /// The admin user's first password, at least 8 characters. It counts when the data folder is made; later
         /// `lazuli admin reset-password` changes it. Without it a password is generated into the file

@@ -101,6 +101,11 @@ impl Configuration {
         self.values.origin(name)
     }
 
+    /// Whether anybody set a key.
+    pub(crate) fn is_set(&self, name: &str) -> bool {
+        self.origin(name) != Origin::Default
+    }
+
     /// The keys whose values differ in `other`.
     pub(crate) fn changed_keys(&self, other: &Configuration) -> Vec<&'static Key> {
         let (mine, others) = (self.settings.as_toml(), other.settings.as_toml());
