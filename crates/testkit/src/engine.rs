@@ -190,18 +190,18 @@ pub(crate) fn await_true(
     Ok(())
 }
 
-/// Says past the test harness's capture, because it must be seen, that tests of an engine did not run.
+/// Says past the test harness's capture, because it must be seen, what did not run and which program or library is missing.
 ///
 /// # Panics
 /// Under `CI=true`.
-pub(crate) fn not_run(engine: &str, why: &str) {
+pub fn not_run(what: &str, why: &str) {
     let _ = writeln!(
         io::stderr().lock(),
-        "NOT RUN: {engine} tests: {why}; `cargo xtask test --only packages` installs what tests need"
+        "NOT RUN: {what}: {why}; `cargo xtask test --only packages` installs what tests need"
     );
     assert!(
         std::env::var("CI").as_deref() != Ok("true"),
-        "{engine} is missing"
+        "{what}: {why}"
     );
 }
 

@@ -17,3 +17,5 @@ pub mod object_stores;
 pub mod postgres;
 pub mod proxy;
 pub mod server;
+
+pub use engine::not_run;

@@ -132,7 +132,7 @@ fn a_machine_whose_clock_is_wrong_takes_no_running_move_for_a_dead_one() {
         return;
     };
     if library().is_none() {
-        assert!(std::env::var("CI").as_deref() != Ok("true"));
+        lazuli_testkit::not_run("moves by a wrong clock", "no libfaketime");
         return;
     }
     let mut old = place.server(&[]);
