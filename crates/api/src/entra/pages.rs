@@ -1,6 +1,8 @@
 //! The pages that people see. No scripts but the one line that posts a form on, nothing from elsewhere, nothing that another
 //! page could frame.
 
+use std::fmt::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use http::header::{
@@ -117,13 +119,16 @@ pub(super) fn message(status: StatusCode, title: &str, text: &str) -> Response<B
 
 /// Hidden fields of a form.
 pub(super) fn hidden<'f>(fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> String {
-    fields
-        .into_iter()
-        .map(|(name, value)| {
-            let (name, value) = (escape(name), escape(value));
-            format!("<input type=\"hidden\" name=\"{name}\" value=\"{value}\">")
-        })
-        .collect()
+    let mut inputs = String::new();
+    for (name, value) in fields {
+        let (name, value) = (escape(name), escape(value));
+        // Writing to memory has no way to fail.
+        let _ = write!(
+            inputs,
+            "<input type=\"hidden\" name=\"{name}\" value=\"{value}\">"
+        );
+    }
+    inputs
 }
 
 /// Name and password.

@@ -193,7 +193,7 @@ impl Asked<'_> {
         let mut app = self.new_object(kind, &app_id.to_string(), display)?;
         let taken = ["displayName", "keyCredentials", "passwordCredentials"];
         app.attributes = attributes(kind, &self.body, &taken)?;
-        self.check_application(&app)?;
+        Self::check_application(&app)?;
         let (identity, may) = (&self.api.identity, self.may.write()?);
         let keys = super::credentials::new_keys(&self.body)?;
         let app = identity.add_object(may, app, None).await?;
@@ -208,7 +208,7 @@ impl Asked<'_> {
         Ok(app)
     }
 
-    fn check_application(&self, app: &Object) -> Result<(), Refused> {
+    fn check_application(app: &Object) -> Result<(), Refused> {
         if app
             .text("signInAudience")
             .is_some_and(|audience| audience != "AzureADMyOrg")
@@ -293,7 +293,7 @@ impl Asked<'_> {
         };
         let changed = identity.change_object(may, object.id, change).await?;
         if changed.kind == ObjectKind::Application {
-            self.check_application(&changed)?;
+            Self::check_application(&changed)?;
         }
         Ok(answer::done())
     }

@@ -104,8 +104,8 @@ impl Asked<'_> {
     ) -> Response<Body> {
         let mut body = json!({
             "@odata.context": format!("{}/v1.0/$metadata#{what}", self.graph),
-            "value": items,
         });
+        body["value"] = Value::Array(items);
         if let Some(next) = next {
             body["@odata.nextLink"] = Value::from(next);
         }

@@ -1,16 +1,21 @@
 //! Signing in through a browser, or on another device: what is between its beginning and its tokens, as rows that are used
 //! once.
 
+mod rows;
+mod typed;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use lazuli_db::{Tx, params};
+use lazuli_db::params;
 use lazuli_wire::Guid;
 use lazuli_wire::entra::{Asked, AuthorizeRequest, Failure, Resource, ResponseMode};
 use lazuli_wire::token::Secret;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
+use self::rows::{Polled, insert, poll, take_code, waiting};
+use self::typed::{typed, user_code};
 use super::{Authority, unavailable};
 use crate::error::Error;
 use crate::identity::Identity;
@@ -24,18 +29,6 @@ const DEVICE_LIFE: i64 = 900;
 
 /// Seconds between two questions of a device.
 const INTERVAL: i64 = 5;
-
-/// Microseconds between two questions below which it is told to slow down: less than the interval, for clocks differ.
-const TOO_SOON: i64 = 2_000_000;
-
-/// Most sign-ins under way.
-const MOST: i64 = 10_000;
-
-/// What people type: no vowels, so no words; nothing that looks like something else.
-const ALPHABET: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
-
-/// Length of what people type.
-const USER_CODE: usize = 9;
 
 /// What is remembered of a sign-in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,124 +87,6 @@ impl std::fmt::Debug for Landing {
 
 fn hash(text: &str) -> Vec<u8> {
     digest(&SHA256, text.as_bytes()).as_ref().to_vec()
-}
-
-/// What people type, without spaces and dashes, in upper case; `None` if it cannot be a code.
-fn typed(text: &str) -> Option<String> {
-    let bare = text.chars().filter(|c| !c.is_whitespace() && *c != '-');
-    let bare: String = bare.collect::<String>().to_ascii_uppercase();
-    let is_code = bare.len() == USER_CODE && bare.bytes().all(|byte| ALPHABET.contains(&byte));
-    is_code.then_some(bare)
-}
-
-fn user_code() -> Result<String, Error> {
-    let mut code = String::new();
-    while code.len() < USER_CODE {
-        // 240 = 12 · 20: higher values would make the first letters likelier.
-        let fresh = random::bytes::<32>()?
-            .into_iter()
-            .filter(|byte| *byte < 240);
-        let missing = USER_CODE - code.len();
-        code.extend(
-            fresh
-                .take(missing)
-                .map(|byte| char::from(ALPHABET[usize::from(byte) % 20])),
-        );
-    }
-    Ok(code)
-}
-
-fn insert(
-    tx: &mut Tx<'_>,
-    id: &[u8],
-    kind: &str,
-    user_code: Option<&[u8]>,
-    sign_in: &SignIn,
-    now: i64,
-    expires_at: i64,
-) -> Result<bool, lazuli_db::Error> {
-    tx.execute("DELETE FROM sign_ins WHERE expires_at < ?1", params![now])?;
-    let count = tx.query_one("SELECT count(*) FROM sign_ins", params![], |row| {
-        row.get_i64(0)
-    })?;
-    if count.unwrap_or(0) >= MOST {
-        return Ok(false);
-    }
-    // Texts: serialising into memory has no way to fail.
-    let state = serde_json::to_string(sign_in).unwrap_or_default();
-    let added = tx.execute(
-        "INSERT INTO sign_ins (id, kind, user_code, state, polled_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT DO NOTHING",
-        params![id, kind, user_code, &state, 0_i64, expires_at],
-    )?;
-    Ok(added == 1)
-}
-
-fn take_code(tx: &mut Tx<'_>, id: &[u8], now: i64) -> Result<Option<SignIn>, lazuli_db::Error> {
-    let found = tx.query_one(
-        "SELECT state, expires_at FROM sign_ins WHERE id = ?1 AND kind = 'code'",
-        params![id],
-        |row| Ok((row.get_string(0)?, row.get_i64(1)?)),
-    )?;
-    tx.execute(
-        "DELETE FROM sign_ins WHERE id = ?1 AND kind = 'code'",
-        params![id],
-    )?;
-    let found = found.filter(|(_, expires_at)| now < *expires_at);
-    Ok(found.and_then(|(state, _)| serde_json::from_str(&state).ok()))
-}
-
-/// What a device is told.
-enum Polled {
-    Over,
-    TooSoon,
-    Pending,
-    Declined,
-    SignedIn(Box<SignIn>),
-}
-
-fn poll(tx: &mut Tx<'_>, id: &[u8], now: i64) -> Result<Polled, lazuli_db::Error> {
-    let found = tx.query_one(
-        "SELECT state, polled_at, expires_at FROM sign_ins WHERE id = ?1 AND kind = 'device'",
-        params![id],
-        |row| Ok((row.get_string(0)?, row.get_i64(1)?, row.get_i64(2)?)),
-    )?;
-    let Some((state, polled_at, expires_at)) = found else {
-        return Ok(Polled::Over);
-    };
-    let sign_in: Option<SignIn> = serde_json::from_str(&state).ok();
-    let outcome = match sign_in {
-        _ if now >= expires_at => Polled::Over,
-        None => Polled::Over,
-        Some(sign_in) if sign_in.declined => Polled::Declined,
-        Some(sign_in) if sign_in.user.is_some() => Polled::SignedIn(Box::new(sign_in)),
-        Some(_) if now - polled_at < TOO_SOON => Polled::TooSoon,
-        Some(_) => Polled::Pending,
-    };
-    if matches!(outcome, Polled::Pending | Polled::TooSoon) {
-        tx.execute(
-            "UPDATE sign_ins SET polled_at = ?2 WHERE id = ?1",
-            params![id, now],
-        )?;
-    } else {
-        tx.execute("DELETE FROM sign_ins WHERE id = ?1", params![id])?;
-    }
-    Ok(outcome)
-}
-
-fn waiting(
-    tx: &mut Tx<'_>,
-    user_code: &[u8],
-    now: i64,
-) -> Result<Option<SignIn>, lazuli_db::Error> {
-    let found = tx.query_one(
-        "SELECT state, expires_at FROM sign_ins WHERE user_code = ?1 AND kind = 'device'",
-        params![user_code],
-        |row| Ok((row.get_string(0)?, row.get_i64(1)?)),
-    )?;
-    let found = found.filter(|(_, expires_at)| now < *expires_at);
-    let found: Option<SignIn> = found.and_then(|(state, _)| serde_json::from_str(&state).ok());
-    Ok(found.filter(|sign_in| sign_in.user.is_none() && !sign_in.declined))
 }
 
 /// The name of what a device's typed code is counted under.
@@ -484,23 +359,6 @@ impl SignIn {
             (Some(asked), _) => Ok(asked),
             (None, Some(resource)) => Asked::of_resource(resource).ok_or(Failure::Expired),
             (None, None) => Err(Failure::Expired),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_people_type_is_read_as_they_type_it() {
-        let code = user_code().unwrap();
-        assert_eq!(typed(&code), Some(code.clone()));
-        let (one, two) = code.split_at(4);
-        let sloppy = format!(" {}-{} ", one.to_lowercase(), two);
-        assert_eq!(typed(&sloppy), Some(code));
-        for text in ["", "A", "AEIOUAEIO", "BCDFGHJKLM", "BCDFGHJK1"] {
-            assert_eq!(typed(text), None, "{text}");
         }
     }
 }
