@@ -11,6 +11,21 @@ use crate::store;
 pub const MAX_ANONYMOUS_PATTERNS: usize = 100;
 
 impl Identity {
+    /// Allows or forbids pulling without credentials. Holds here at once, in other processes within ten seconds.
+    pub async fn set_anonymous_pull(
+        &self,
+        registry: RegistryId,
+        allowed: bool,
+    ) -> Result<(), Error> {
+        let write =
+            move |tx: &mut lazuli_db::Tx<'_>| store::set_anonymous_pull(tx, registry, allowed);
+        if !self.inner().db.write(write).await? {
+            return Err(Error::UnknownRegistry(registry));
+        }
+        self.inner().states.reload(registry).await?;
+        Ok(())
+    }
+
     /// Which repositories of a registry everybody may pull even where anonymous pull is off.
     pub async fn anonymous_repositories(
         &self,

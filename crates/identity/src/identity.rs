@@ -391,19 +391,4 @@ impl Identity {
         self.inner().states.reload(registry).await?;
         Ok(())
     }
-
-    /// Allows or forbids pulling without credentials. Holds here at once, in other processes within ten seconds.
-    pub async fn set_anonymous_pull(
-        &self,
-        registry: RegistryId,
-        allowed: bool,
-    ) -> Result<(), Error> {
-        let write =
-            move |tx: &mut lazuli_db::Tx<'_>| store::set_anonymous_pull(tx, registry, allowed);
-        if !self.inner().db.write(write).await? {
-            return Err(Error::UnknownRegistry(registry));
-        }
-        self.inner().states.reload(registry).await?;
-        Ok(())
-    }
 }
