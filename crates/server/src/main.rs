@@ -2,6 +2,7 @@
 
 mod background;
 mod banner;
+mod bounds;
 mod certificates;
 mod cli;
 mod collecting;
@@ -9,6 +10,7 @@ mod commands;
 mod config;
 mod data_folder;
 mod https;
+mod identities;
 mod journal;
 mod logging;
 mod master_key;

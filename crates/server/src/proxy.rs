@@ -7,10 +7,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use lazuli_api::Naming;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+
+use crate::banner::dialled;
+use crate::config::Settings;
 
 /// Tunnels at a time.
 const TUNNELS: usize = 1024;
@@ -18,6 +22,22 @@ const TUNNELS: usize = 1024;
 const LONGEST_HEAD: usize = 8192;
 /// How long a client may take to send it.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where the proxy listens, and where it leads to.
+pub(crate) fn listen(
+    settings: &Settings,
+    https: Option<SocketAddr>,
+) -> anyhow::Result<Option<(TcpListener, SocketAddr)>> {
+    let Some(address) = settings.azure.proxy.address() else {
+        return Ok(None);
+    };
+    let server = https.context("azure.proxy leads to the HTTPS listener, but https is off")?;
+    let server = dialled(server).parse()?;
+    let listener = lazuli_api::listen(address).with_context(|| {
+        format!("cannot listen on {address}; give azure.proxy another address, or \"off\"")
+    })?;
+    Ok(Some((listener, server)))
+}
 
 /// Serves until the future is dropped. `server`: where the HTTPS listener listens.
 pub(crate) async fn run(listener: &TcpListener, naming: Arc<Naming>, server: SocketAddr) {

@@ -19,14 +19,16 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::field::display;
 
 use crate::background::Background;
-use crate::banner::{Admin, Banner, shell_word};
+use crate::banner::{Admin, Banner};
 use crate::config::{Configuration, Given, Mark, Settings, absolute};
 use crate::data_folder::{DataFolder, Held, write_private};
 use crate::https::Certificate;
 use crate::logging::Logging;
 use crate::process::{Request, Signals, raise_file_limit};
 use crate::roster::{Https, Roster};
-use crate::{collecting, commands, journal, master_key, notify, peer, proxy, scrubbing, wire_up};
+use crate::{
+    collecting, commands, identities, journal, master_key, notify, peer, proxy, scrubbing, wire_up,
+};
 
 /// How often a made certificate is looked at while the server runs.
 const CERTIFICATE_CHECK: Duration = Duration::from_hours(12);
@@ -98,7 +100,7 @@ impl Server {
             .transpose()?;
         let addresses = (local(http.as_ref()), local(https.as_ref()));
         listeners.http.extend(http);
-        let proxy = proxy_listener(settings, addresses.1)?;
+        let proxy = proxy::listen(settings, addresses.1)?;
         let tls = match https {
             Some(listener) => {
                 let tls = certificate.open(wire_up::unix_seconds(&*clock))?;
@@ -114,7 +116,7 @@ impl Server {
         journal::check_first_start(settings, &folder, &db).await?;
         let clock = wire_up::clock_of(&db).await?;
         let (identity, first_start) =
-            wire_up::open_identity(configuration, &db, &clock, &master_key).await?;
+            identities::open_identity(configuration, &db, &clock, &master_key).await?;
         if let Some(first_start) = first_start {
             keep_password(&folder, &first_start)?;
         }
@@ -128,7 +130,7 @@ impl Server {
         )
         .await?;
         let journal = journal::open(settings, &registry, &master_key).await?;
-        let control = wire_up::open_control(&registry, &identity, &clock).await?;
+        let control = identities::open_control(&registry, &identity, &clock).await?;
         let api = wire_up::open_api(settings, &registry, &identity, &clock, addresses.1).await?;
         let api = api.with_control(control.clone());
         let api = api.with_collector(scrubbing::collector(&scrub));
@@ -153,7 +155,7 @@ impl Server {
                     .filter(|path| path.metadata().is_ok()),
             }),
             administrator: format!("admin@{}", settings.azure.domain.0),
-            flags: az_env_flags(configuration),
+            flags: commands::az_env::flags(configuration),
         };
         let https = tls.zip(addresses.1);
         let https = https.map(|(tls, address)| Https::new(address, tls, certificate));
@@ -339,48 +341,6 @@ fn listen(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     lazuli_api::listen(address).with_context(|| {
         format!("cannot listen on {address}; give {key} another address with --{key}, or \"off\"")
     })
-}
-
-/// What was set for this server of what `lazuli az-env` has to know: it may run with other variables, in another folder.
-fn az_env_flags(configuration: &Configuration) -> String {
-    let settings = &configuration.settings;
-    let mut flags = String::new();
-    let mut add = |key: &str, value: String| {
-        if configuration.is_set(key) {
-            let word = shell_word(std::path::Path::new(&value));
-            flags.push_str(&format!(" --{} {word}", key.replace(['.', '_'], "-")));
-        }
-    };
-    let folder = absolute(&settings.general.data_dir);
-    add("data_dir", folder.display().to_string());
-    for (key, address) in [
-        ("http", settings.general.http),
-        ("https", settings.general.https),
-        ("azure.proxy", settings.azure.proxy),
-    ] {
-        let text = address
-            .address()
-            .map_or("off".to_owned(), |at| at.to_string());
-        add(key, text);
-    }
-    add("azure.domain", settings.azure.domain.0.clone());
-    flags
-}
-
-/// Where the proxy listens, and where it leads to.
-fn proxy_listener(
-    settings: &Settings,
-    https: Option<SocketAddr>,
-) -> anyhow::Result<Option<(TcpListener, SocketAddr)>> {
-    let Some(address) = settings.azure.proxy.address() else {
-        return Ok(None);
-    };
-    let server = https.context("azure.proxy leads to the HTTPS listener, but https is off")?;
-    let server = crate::banner::dialled(server).parse()?;
-    let listener = lazuli_api::listen(address).with_context(|| {
-        format!("cannot listen on {address}; give azure.proxy another address, or \"off\"")
-    })?;
-    Ok(Some((listener, server)))
 }
 
 fn local(listener: Option<&TcpListener>) -> Option<SocketAddr> {

@@ -1,25 +1,20 @@
-//! From settings to the parts of a registry: database, blob store, identity, registry.
+//! From settings to the parts of a registry: database, blob store, registry, HTTP server.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use lazuli_api::{
-    Api, ApiOptions, Cors, Exposition, HostedRegistry, Limits, Naming, Quota, Quotas, Rate,
-    ResolverOptions,
-};
-use lazuli_control::{Control, ControlOptions};
+use lazuli_api::{Api, ApiOptions, Cors, Exposition, HostedRegistry, Naming, ResolverOptions};
 use lazuli_db::clock::Clock;
 use lazuli_db::{Db, PostgresOptions, SqliteOptions, params};
-use lazuli_identity::{
-    DirectoryOptions, FirstStart, Identity, IdentityOptions, KeyError, RegistryId,
-};
+use lazuli_identity::{Identity, RegistryId};
 use lazuli_registry::retention::Retention;
 use lazuli_registry::{CacheOptions, Registry, gc};
 use lazuli_wire::oci::{Algorithm, Digest, ManifestLimits};
 
-use crate::config::{Configuration, DatabaseUrl, QuotaTier, Settings};
+use crate::bounds;
+use crate::config::{DatabaseUrl, Settings};
 use crate::data_folder::DataFolder;
 use crate::storage;
 pub(crate) use crate::time::{clock, clock_of};
@@ -68,118 +63,6 @@ fn open_database_and(
             Db::open_postgres(options).with_context(|| format!("cannot open the database {masked}"))
         }
     }
-}
-
-/// Opens identity as the server does: the configuration says how the default registry is called and, if it says so at all,
-/// who may pull.
-pub(crate) async fn open_identity(
-    configuration: &Configuration,
-    db: &Db,
-    clock: &Arc<dyn Clock>,
-    master_key: &[u8; 32],
-) -> anyhow::Result<(Identity, Option<FirstStart>)> {
-    let settings = &configuration.settings;
-    // What was not configured may have been set by az.
-    let anonymous_pull = configuration
-        .is_set("anonymous_pull")
-        .then_some(settings.general.anonymous_pull);
-    let options = IdentityOptions {
-        anonymous_pull,
-        admin_enabled: settings.admin.enabled,
-        admin_password: settings.admin.password.clone(),
-        ..IdentityOptions::new(settings.general.registry_name.0.as_str())
-    };
-    let (identity, first_start) = Identity::open(db.clone(), clock.clone(), master_key, options)
-        .await
-        .map_err(identity_error)?;
-    install_directory(settings, &identity, first_start.as_ref()).await?;
-    Ok((identity, first_start))
-}
-
-/// Makes the directory at first start. Its first administrator has the admin user's first password.
-async fn install_directory(
-    settings: &Settings,
-    identity: &Identity,
-    first_start: Option<&FirstStart>,
-) -> anyhow::Result<()> {
-    let generated = first_start.and_then(|first| first.generated_password.clone());
-    let options = DirectoryOptions {
-        domain: naming(settings, None).domain,
-        admin_password: generated.or_else(|| settings.admin.password.clone()),
-    };
-    let start = identity.install_directory(options).await;
-    let start = start.context("cannot make the directory")?;
-    if let Some(made) = start.made
-        && made.generated_password.is_some()
-    {
-        tracing::warn!(
-            name = made.name,
-            "the directory is new and its administrator has no password yet: run `lazuli identity user set-password admin`"
-        );
-    }
-    Ok(())
-}
-
-fn identity_error(error: lazuli_identity::Error) -> anyhow::Error {
-    if let lazuli_identity::Error::Password(_) = error {
-        return anyhow::Error::new(error)
-            .context("LAZULI_ADMIN_PASSWORD cannot be the admin user's password");
-    }
-    let wrong_key = matches!(error, lazuli_identity::Error::Key(KeyError::WrongMasterKey));
-    let error = anyhow::Error::new(error);
-    if wrong_key {
-        error.context(
-            "the secrets in this database were sealed with another master key: give the one that its first server made \
-             (the file master.key in its data folder) by LAZULI_MASTER_KEY or master_key_file",
-        )
-    } else {
-        error.context("cannot open the identities")
-    }
-}
-
-/// Opens identity for a command beside a server, which may have been started with other settings: everything stays as
-/// the server made it.
-pub(crate) async fn open_identity_beside(
-    db: &Db,
-    clock: &Arc<dyn Clock>,
-    master_key: &[u8; 32],
-) -> anyhow::Result<Identity> {
-    let name = db
-        .read(|tx| {
-            let id = RegistryId::DEFAULT.get();
-            tx.query_one(
-                "SELECT name FROM registries WHERE id = ?1",
-                params![id],
-                |row| row.get_string(0),
-            )
-        })
-        .await?;
-    let name = name.context("the database holds no registry yet: start lazuli once")?;
-    let (identity, _) = Identity::open(
-        db.clone(),
-        clock.clone(),
-        master_key,
-        IdentityOptions::new(name),
-    )
-    .await
-    .map_err(identity_error)?;
-    Ok(identity)
-}
-
-/// Opens the management plane; at first start it gets its subscription, resource group and default registry.
-pub(crate) async fn open_control(
-    registry: &Registry,
-    identity: &Identity,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Control> {
-    let options = ControlOptions::default();
-    let control = Control::new(registry.clone(), identity.clone(), clock.clone(), options);
-    let tenant = identity.tenant().await.context("there is no directory")?;
-    control
-        .install(tenant.id)
-        .await
-        .context("cannot make the first subscription")?;
-    Ok(control)
 }
 
 /// Opens the blob store and the registry.
@@ -235,69 +118,6 @@ pub(crate) fn gc_options(settings: &Settings) -> gc::Options {
     }
 }
 
-/// The limits of the HTTP server.
-pub(crate) fn limits(settings: &Settings) -> Limits {
-    let limits = &settings.limits;
-    let rate = f64::from(limits.requests_per_second);
-    let burst = match limits.requests_burst {
-        0 => rate * 2.0,
-        burst => f64::from(burst),
-    };
-    Limits {
-        max_connections: limits.max_connections as usize,
-        max_header_bytes: to_usize(limits.request_header_bytes.0),
-        header_timeout: limits.header_timeout.0,
-        handshake_timeout: limits.handshake_timeout.0,
-        keep_alive: limits.idle_timeout.0,
-        body_stall: limits.body_stall_timeout.0,
-        write_stall: limits.response_stall_timeout.0,
-        max_manifest_bytes: limits.manifest_bytes.0,
-        max_blob_bytes: limits.blob_bytes.0,
-        buffered_bodies: to_usize(limits.buffered_bytes.0),
-        max_uploads: limits.max_concurrent_uploads as usize,
-        rate: (limits.requests_per_second > 0).then_some(Rate {
-            per_second: rate,
-            burst,
-        }),
-        quotas: quotas(settings),
-        shutdown_grace: limits.shutdown_grace.0,
-        ..Limits::default()
-    }
-}
-
-fn quotas(settings: &Settings) -> Quotas {
-    let given = &settings.quotas;
-    let tier = match given.tier {
-        QuotaTier::Off => Quotas::default(),
-        QuotaTier::Standard => Quotas::STANDARD,
-        QuotaTier::Premium => Quotas::PREMIUM,
-    };
-    let or = |number: u32, tier: Option<u32>| if number > 0 { Some(number) } else { tier };
-    let quota = |registry: u32, identity: u32, tier: Quota| Quota {
-        registry: or(registry, tier.registry),
-        identity: or(identity, tier.identity),
-    };
-    Quotas {
-        read: quota(given.read_per_registry, given.read_per_identity, tier.read),
-        write: quota(
-            given.write_per_registry,
-            given.write_per_identity,
-            tier.write,
-        ),
-        delete: quota(
-            given.delete_per_registry,
-            given.delete_per_identity,
-            tier.delete,
-        ),
-        referrers: quota(
-            given.referrers_per_registry,
-            given.referrers_per_identity,
-            tier.referrers,
-        ),
-        token: quota(given.tokens_per_registry, 0, tier.token),
-    }
-}
-
 /// The names under which clients find this server. `https`: where it listens.
 pub(crate) fn naming(settings: &Settings, https: Option<SocketAddr>) -> Naming {
     let suffix = settings.general.domain_suffix.as_ref();
@@ -318,7 +138,7 @@ pub(crate) async fn open_api(
 ) -> anyhow::Result<Api> {
     let general = &settings.general;
     let options = ApiOptions {
-        limits: limits(settings),
+        limits: bounds::limits(settings),
         resolver: ResolverOptions {
             suffixes: naming(settings, None).suffixes(),
             public_url: general.public_url.as_ref().map(|url| url.parsed.clone()),
@@ -450,7 +270,7 @@ pub(crate) fn derive(master_key: &[u8; 32], purpose: &str) -> [u8; 32] {
     key
 }
 
-fn to_usize(bytes: u64) -> usize {
+pub(crate) fn to_usize(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 

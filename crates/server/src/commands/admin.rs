@@ -14,7 +14,7 @@ use crate::banner::{dialled, shell_word};
 use crate::cli::{Shown, settings};
 use crate::config::{Configuration, Given, absolute};
 use crate::data_folder::write_private;
-use crate::{master_key, wire_up};
+use crate::{identities, master_key, wire_up};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -88,7 +88,7 @@ pub(crate) async fn reset_password(matches: &ArgMatches, given: &Given) -> anyho
     let clock = wire_up::clock_of(&db).await?;
     super::migrate::refuse_if_moving(&db).await?;
     let key = master_key::for_command(&settings, &folder)?;
-    let identity = wire_up::open_identity_beside(&db, &clock, &key).await?;
+    let identity = identities::open_identity_beside(&db, &clock, &key).await?;
     let admin = identity.registry_name(RegistryId::DEFAULT).await?;
 
     let path = absolute(&folder.password_file(name));
@@ -144,7 +144,7 @@ pub(crate) async fn rotate_keys(matches: &ArgMatches, given: &Given) -> anyhow::
     let clock = wire_up::clock_of(&db).await?;
     super::migrate::refuse_if_moving(&db).await?;
     let key = master_key::for_command(&settings, &folder)?;
-    let identity = wire_up::open_identity_beside(&db, &clock, &key).await?;
+    let identity = identities::open_identity_beside(&db, &clock, &key).await?;
     let (old, mut told) = if matches.get_flag("revoke-tokens") {
         (
             OldTokens::Revoke,

@@ -144,6 +144,32 @@ fn lines(settings: &Settings, setup: &str, bundle: Option<&Path>) -> anyhow::Res
     Ok(out)
 }
 
+/// What was set for this server of what `lazuli az-env` has to know: it may run with other variables, in another folder.
+pub(crate) fn flags(configuration: &Configuration) -> String {
+    let settings = &configuration.settings;
+    let mut flags = String::new();
+    let mut add = |key: &str, value: String| {
+        if configuration.is_set(key) {
+            let word = shell_word(std::path::Path::new(&value));
+            flags.push_str(&format!(" --{} {word}", key.replace(['.', '_'], "-")));
+        }
+    };
+    let folder = absolute(&settings.general.data_dir);
+    add("data_dir", folder.display().to_string());
+    for (key, address) in [
+        ("http", settings.general.http),
+        ("https", settings.general.https),
+        ("azure.proxy", settings.azure.proxy),
+    ] {
+        let text = address
+            .address()
+            .map_or("off".to_owned(), |at| at.to_string());
+        add(key, text);
+    }
+    add("azure.domain", settings.azure.domain.0.clone());
+    flags
+}
+
 /// Plain HTTP on this machine where there is such a listener, because the metadata are no secret, else HTTPS.
 fn metadata_base(http: Option<SocketAddr>, https: SocketAddr) -> String {
     match http.filter(|address| address.ip().is_loopback()) {

@@ -13,7 +13,7 @@ use lazuli_wire::arm_scope::ArmScope;
 
 use crate::config::{Configuration, Given};
 use crate::data_folder::DataFolder;
-use crate::{master_key, wire_up};
+use crate::{identities, master_key, wire_up};
 
 /// Objects that a list shows at most.
 const MOST: u32 = 10_000;
@@ -36,7 +36,7 @@ impl Directory {
         let clock = wire_up::clock_of(&db).await?;
         crate::commands::migrate::refuse_if_moving(&db).await?;
         let key = master_key::for_command(&settings, &folder)?;
-        let identity = wire_up::open_identity_beside(&db, &clock, &key).await?;
+        let identity = identities::open_identity_beside(&db, &clock, &key).await?;
         let tenant = identity.tenant().await?;
         Ok(Self {
             identity,
