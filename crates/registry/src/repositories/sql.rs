@@ -133,22 +133,48 @@ pub(crate) fn is_deleted(tx: &mut Tx<'_>, id: i64) -> Result<bool, Error> {
     Ok(found.is_some())
 }
 
-/// Repositories of registries that are not there any more. The first registry always is.
-pub(crate) fn orphans(tx: &mut Tx<'_>, limit: u32) -> Result<Vec<i64>, Error> {
+/// Repositories with content of registries that are not there any more: each with its registry and name. The first registry
+/// always is there.
+pub(crate) fn orphans(
+    tx: &mut Tx<'_>,
+    limit: u32,
+) -> Result<Vec<(i64, RepositoryName, Row)>, Error> {
     tx.query(
-        "SELECT id FROM repositories WHERE registry_id > 1 AND deleted_at IS NULL \
-         AND NOT EXISTS (SELECT 1 FROM registries WHERE registries.id = repositories.registry_id) LIMIT ?1",
+        "SELECT r.id, r.holder, r.listed, r.floor, r.restricted, r.created_at, r.registry_id, r.name FROM repositories r \
+         WHERE r.registry_id > 1 AND r.deleted_at IS NULL \
+         AND NOT EXISTS (SELECT 1 FROM registries g WHERE g.id = r.registry_id) \
+         AND (EXISTS (SELECT 1 FROM manifests m WHERE m.repository_id = r.id) \
+           OR EXISTS (SELECT 1 FROM tag_versions t WHERE t.repository_id = r.id)) LIMIT ?1",
+        &[limit.into()],
+        |found| {
+            let name = RepositoryName::parse(found.get_text(7)?)
+                .map_err(|_| Error::Corrupt("repositories.name"))?;
+            Ok((found.get_i64(6)?, name, row(found)?))
+        },
+    )
+}
+
+/// Repositories of such registries of which nothing is left but the row.
+pub(crate) fn empty_orphans(tx: &mut Tx<'_>, limit: u32) -> Result<Vec<i64>, Error> {
+    tx.query(
+        "SELECT r.id FROM repositories r WHERE r.registry_id > 1 AND r.deleted_at IS NULL \
+         AND NOT EXISTS (SELECT 1 FROM registries g WHERE g.id = r.registry_id) \
+         AND NOT EXISTS (SELECT 1 FROM manifests m WHERE m.repository_id = r.id) \
+         AND NOT EXISTS (SELECT 1 FROM tag_versions t WHERE t.repository_id = r.id) \
+         AND NOT EXISTS (SELECT 1 FROM repository_blobs b WHERE b.repository_id = r.holder) \
+         AND NOT EXISTS (SELECT 1 FROM repositories o WHERE o.holder = r.holder AND o.id <> r.id) LIMIT ?1",
         &[limit.into()],
         |row| row.get_i64(0),
     )
 }
 
-/// Marks a repository as deleted without a row that takes its place.
-pub(crate) fn abandon(tx: &mut Tx<'_>, id: i64, now: i64) -> Result<(), Error> {
+/// Removes such a row.
+pub(crate) fn remove_empty_orphan(tx: &mut Tx<'_>, id: i64) -> Result<(), Error> {
     tx.send(
-        "UPDATE repositories SET deleted_at = ?2, listed = 0 WHERE id = ?1 AND deleted_at IS NULL",
-        &[id.into(), now.into()],
-    )
+        "DELETE FROM attributes WHERE repository_id = ?1",
+        &[id.into()],
+    )?;
+    tx.send("DELETE FROM repositories WHERE id = ?1", &[id.into()])
 }
 
 /// Rows that were replaced, the first deleted first.

@@ -8,6 +8,7 @@ mod collecting;
 mod deleted;
 mod janitor;
 mod passes;
+mod registries;
 mod restarts;
 mod stubborn;
 
