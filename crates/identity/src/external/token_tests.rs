@@ -55,6 +55,34 @@ fn a_signature_counts_for_its_own_key_and_algorithm_only() {
         let point = PublicKey::P256(vec![4; 65]);
         assert_eq!(parsed.verify(&point).unwrap_err(), Rejected::Algorithm);
     }
+    // Padded, as some libraries send it: what is signed is the padded text.
+    let pad = |text: &str| format!("{text}{}", "=".repeat((4 - text.len() % 4) % 4));
+    let message = format!(
+        "{}.{}",
+        pad(&encode(r#"{"alg":"PS256","typ":"JWT"}"#)),
+        pad(&encode(claims))
+    );
+    let mut signature = vec![0; pair.public_modulus_len()];
+    let random = SystemRandom::new();
+    pair.sign(&RSA_PSS_SHA256, &random, message.as_bytes(), &mut signature)
+        .unwrap();
+    let padded = format!("{message}.{}", pad(&URL_SAFE_NO_PAD.encode(signature)));
+    assert!(padded.contains('='));
+    Foreign::parse(&padded)
+        .unwrap()
+        .verify(&key(&pair))
+        .unwrap();
+    for wrong in [
+        format!("{padded}="),
+        format!("{padded}===="),
+        padded.replacen("==.", ".", 1) + "=",
+    ] {
+        assert_eq!(
+            Foreign::parse(&wrong).map(drop).unwrap_err(),
+            Rejected::Segments,
+            "{wrong}"
+        );
+    }
     // The same signature under another name of the algorithm.
     let crossed = sign(&pair, &RSA_PKCS1_SHA256, r#"{"alg":"PS256"}"#, claims);
     let crossed = Foreign::parse(&crossed).unwrap();

@@ -151,7 +151,7 @@ pub(crate) fn flags(configuration: &Configuration) -> String {
     let mut add = |key: &str, value: String| {
         if configuration.is_set(key) {
             let word = shell_word(std::path::Path::new(&value));
-            flags.push_str(&format!(" --{} {word}", key.replace(['.', '_'], "-")));
+            let _ = write!(flags, " --{} {word}", key.replace(['.', '_'], "-"));
         }
     };
     let folder = absolute(&settings.general.data_dir);
