@@ -205,7 +205,12 @@ impl Registry {
             };
             // With a database of its own this process writes one after the other anyway.
             let _turn = match this.inner.nodes {
-                Some(_) => Some(this.inner.turns.take(registry, &name, prepared.digest).await),
+                Some(_) => Some(
+                    this.inner
+                        .turns
+                        .take(registry, &name, prepared.digest)
+                        .await,
+                ),
                 None => None,
             };
             let fence = this.inner.cache.close(registry, Some(&name));

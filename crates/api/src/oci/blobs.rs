@@ -233,7 +233,11 @@ fn redirects(task: &Task<'_>, blob: &StoredBlob) -> Option<Duration> {
         }
     }
     let is_anonymous = task.principal.is_anonymous();
-    let address = || task.api.resolver.client_address(&task.request.parts, task.remote);
+    let address = || {
+        task.api
+            .resolver
+            .client_address(&task.request.parts, task.remote)
+    };
     redirects
         .hold_for(blob.size, is_anonymous, address)
         .then_some(redirects.lifetime)

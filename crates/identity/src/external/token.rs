@@ -107,7 +107,8 @@ impl<'t> Foreign<'t> {
             let bare = text.trim_end_matches('=');
             let padding = text.len() - bare.len();
             let bytes = URL_SAFE_NO_PAD.decode(bare).ok();
-            let bytes = bytes.filter(|_| padding == 0 || (padding < 3 && text.len().is_multiple_of(4)));
+            let bytes =
+                bytes.filter(|_| padding == 0 || (padding < 3 && text.len().is_multiple_of(4)));
             bytes.ok_or(Rejected::Segments)
         };
         let (message, signature) = token.rsplit_once('.').ok_or(Rejected::Segments)?;

@@ -115,13 +115,16 @@ pub(crate) struct Facts {
     manifests: BTreeMap<(String, String), (String, String, Option<String>)>,
     tags: BTreeMap<(String, String), String>,
     attributes: BTreeMap<(String, String, String), (i64, bool)>,
-    platforms: BTreeMap<(String, String), (Option<String>, Option<String>, i64)>,
+    platforms: BTreeMap<(String, String), Platform>,
     /// Of blobs that a manifest of the repository names.
     links: BTreeSet<(String, String, i64)>,
     contents: BTreeMap<String, String>,
     /// Names, hosts, credentials and keys.
     small: BTreeSet<String>,
 }
+
+/// Architecture, system, and when it was pushed.
+type Platform = (Option<String>, Option<String>, i64);
 
 /// The first digits of a digest, for messages that can be read.
 fn short(digest: &[u8]) -> String {

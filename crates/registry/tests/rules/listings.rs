@@ -213,7 +213,7 @@ async fn manifest(f: &Fixture, digest: Digest) -> ManifestDetails {
 async fn an_image_says_what_it_runs_on(f: Fixture) {
     let small = br#"{"architecture":"arm64","os":"linux"}"#.to_vec();
     let mut large = br#"{"architecture":"amd64","os":"windows","history":[""#.to_vec();
-    large.extend([b'x'; 100_000]);
+    large.extend("x".repeat(100_000).bytes());
     large.extend(br#""]}"#);
     for (config, expected) in [
         (small, ("arm64", "linux")),

@@ -2,6 +2,7 @@
 
 use clap::{ArgMatches, Command};
 use lazuli_identity::{Object, ObjectKind};
+use std::fmt::Write as _;
 
 use super::opened::{Directory, details, line};
 use super::{noun, place, sub, text};
@@ -60,7 +61,7 @@ pub(super) async fn run(
         "show" => {
             let mut told = details(directory, &group).await?;
             for member in identity.group_members(group.id).await? {
-                told += &format!("Member          {}", line(&member));
+                let _ = write!(told, "Member          {}", line(&member));
             }
             told
         }

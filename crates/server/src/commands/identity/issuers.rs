@@ -5,6 +5,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use lazuli_identity::{IssuerKind, TrustedIssuer};
 use lazuli_wire::Guid;
 use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
 
 use super::opened::Directory;
 use super::{noun, option, place, sub, text};
@@ -89,8 +90,9 @@ pub(super) async fn run(
     if verb == "list" {
         let mut told = String::new();
         for known in identity.trusted_issuers().await? {
-            told += &format!(
-                "{}  {}  {}  for {}\n",
+            let _ = writeln!(
+                told,
+                "{}  {}  {}  for {}",
                 known.name,
                 known.kind.as_str(),
                 known.issuer,

@@ -2,6 +2,7 @@
 
 use clap::{ArgMatches, Command};
 use lazuli_identity::{CredentialKind, Object, ObjectKind};
+use std::fmt::Write as _;
 
 use super::opened::{Directory, details};
 use super::{noun, option, place, sub, text};
@@ -73,7 +74,7 @@ pub(super) async fn run(
             let scope = matches.get_one::<String>("scope");
             let scope = scope.map_or("/", String::as_str);
             directory.assign(&object, role, scope).await?;
-            told += &format!("Role       {role} at {scope}\n");
+            let _ = writeln!(told, "Role       {role} at {scope}");
         }
         return Ok(told);
     }

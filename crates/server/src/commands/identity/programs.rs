@@ -1,5 +1,6 @@
 //! `lazuli identity app` and `lazuli identity sp`: programs that sign in.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -275,7 +276,7 @@ async fn add(name: &str, matches: &ArgMatches, directory: &Directory) -> anyhow:
         let scope = matches.get_one::<String>("scope");
         let scope = scope.map_or("/", String::as_str);
         directory.assign(&principal, role, scope).await?;
-        told += &format!("Role            {role} at {scope}\n");
+        let _ = writeln!(told, "Role            {role} at {scope}");
     }
     Ok(told)
 }

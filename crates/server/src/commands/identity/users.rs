@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use clap::{ArgMatches, Command};
 use lazuli_identity::{Object, ObjectKind};
 use lazuli_wire::token::Secret;
+use std::fmt::Write as _;
 
 use super::opened::{Directory, details};
 use super::{noun, option, place, sub, text};
@@ -126,7 +127,7 @@ async fn add(name: &str, matches: &ArgMatches, directory: &Directory) -> anyhow:
         let scope = matches.get_one::<String>("scope");
         let scope = scope.map_or("/", String::as_str);
         directory.assign(&user, role, scope).await?;
-        told += &format!("The role {role} is given at {scope}\n");
+        let _ = writeln!(told, "The role {role} is given at {scope}");
     }
     Ok(told)
 }
