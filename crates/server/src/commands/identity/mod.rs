@@ -23,6 +23,8 @@ Examples:
   lazuli identity sp add ci --role AcrPush              a service principal; prints its secret once
   lazuli identity group add pullers
   lazuli identity group add-member pullers anna
+  lazuli identity rotate-keys                           sign with a new key; tokens that are out stay good
+  lazuli identity rotate-keys --revoke-tokens           everybody has to sign in again
 
 Objects are named by their ID, a user also by the name to sign in with (the domain may be left out), a service principal \
 by its application ID, and everything by its display name if only one has it. az and the Azure SDKs sign in with what is \
@@ -74,7 +76,7 @@ pub(crate) fn command() -> Command {
         "Manage users, groups and programs that sign in, and whom else to trust",
         EXAMPLES,
         vec![
-            sub("show", "Show the tenant", Vec::new()).after_help(EXAMPLES),
+            sub("show", "Show the tenant", Vec::new()),
             sub(
                 "rotate-keys",
                 "Sign tokens of the directory with a new key",
@@ -84,8 +86,7 @@ pub(crate) fn command() -> Command {
                         .action(clap::ArgAction::SetTrue)
                         .help("End everybody's tokens and sessions"),
                 ],
-            )
-            .after_help(EXAMPLES),
+            ),
         ],
     )
     .subcommands([

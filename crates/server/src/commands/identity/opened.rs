@@ -57,11 +57,14 @@ impl Directory {
         let mut told = format!("Tenant   {}\nDomain   {}\n", self.tenant, self.domain);
         for kind in ObjectKind::ALL {
             let count = self.identity.objects(kind, "", MOST).await?.len();
-            writeln!(
-                told,
-                "{count:>8} {kind}{}",
-                if count == 1 { "" } else { "s" }
-            )?;
+            let kind = match (count, kind.to_string()) {
+                (1, kind) => kind,
+                (_, kind) => match kind.strip_suffix('y') {
+                    Some(stem) => format!("{stem}ies"),
+                    None => format!("{kind}s"),
+                },
+            };
+            writeln!(told, "{count:>8} {kind}")?;
         }
         Ok(told)
     }
