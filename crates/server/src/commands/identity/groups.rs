@@ -12,6 +12,9 @@ Examples:
   lazuli identity group add pullers
   lazuli identity group add-member pullers anna
   lazuli identity group show pullers
+  lazuli identity group list
+  lazuli identity group remove-member pullers anna
+  lazuli identity group remove pullers
 
 A role that is given to a group counts for all its members, also for those of groups in it.";
 

@@ -12,15 +12,15 @@ use super::{noun, option, place, sub, text};
 
 const EXAMPLES: &str = "\
 Examples:
-  lazuli identity issuer add contoso --tenant 6babcaad-604b-40ac-a9d7-9fd97c0b779f --audience api://lazuli
-      users and programs of this tenant of Microsoft Entra ID may sign in; roles are given to their object IDs
-  lazuli identity issuer add actions --issuer https://token.actions.githubusercontent.com --audience api://lazuli \\
-      --subject repo:org/repo:ref:refs/heads/main --as ci
-      tokens of this workflow stand for the service principal ci
-  lazuli identity issuer add cluster --issuer https://kubernetes.example --audience lazuli --private \\
-      --subject system:serviceaccount:build:default --as builder
+  lazuli identity issuer add contoso --tenant 6babcaad-604b-40ac-a9d7-9fd97c0b779f --audience a:b
+  lazuli identity issuer add ci --issuer https://ci.example --audience lazuli --subject a:b --as ci
+  lazuli identity issuer list
+  lazuli identity issuer remove contoso
 
-An audience of Azure's own, such as https://containerregistry.azure.net, lets tokens in that were made for Azure: whoever \
+With --tenant: users and programs of this tenant of Microsoft Entra ID may sign in; roles are given to their object IDs. With \
+--issuer: tokens with exactly this subject (of GitHub Actions: repo:ORG/REPO:ref:refs/heads/main; of Kubernetes: \
+system:serviceaccount:NAMESPACE:NAME) stand for the service principal or managed identity after --as; --private allows an issuer in a \
+private network. An audience of Azure's own, such as https://containerregistry.azure.net, lets tokens in that were made for Azure: whoever \
 receives one there could use it here. Prefer an audience of your own.";
 
 pub(super) fn command() -> Command {

@@ -11,6 +11,10 @@ const EXAMPLES: &str = "\
 Examples:
   lazuli identity managed-identity add builder --role AcrPush
   lazuli identity managed-identity enable builder
+  lazuli identity managed-identity disable builder
+  lazuli identity managed-identity list
+  lazuli identity managed-identity show builder
+  lazuli identity managed-identity remove builder
 
 `enable` opens the endpoint of the identity, and prints what a program needs in its environment to use it, IDENTITY_HEADER \
 once: then `az login --identity` and DefaultAzureCredential sign in as it. `disable` closes it.";

@@ -20,8 +20,13 @@ Examples:
   lazuli identity sp add deploy --role AcrPull --scope /subscriptions/…/registries/myregistry
   lazuli identity sp reset-secret ci --days 90                     a further secret; the old ones stay
   lazuli identity sp certificate ci ci.pem                         signs in with the key of this certificate
-  lazuli identity sp federated ci github https://token.actions.githubusercontent.com repo:org/repo:ref:refs/heads/main
+  lazuli identity sp federated ci github https://issuer.example repo:org/repo:ref:refs/heads/main
   lazuli identity sp remove-credential ci ID
+  lazuli identity sp list
+  lazuli identity sp show ci
+  lazuli identity sp disable ci
+  lazuli identity sp enable ci
+  lazuli identity sp remove ci
 
 A secret is printed once. The application ID is the user name: `az login --service-principal -u APPLICATION-ID -p SECRET`.";
 
@@ -29,6 +34,9 @@ const APP_EXAMPLES: &str = "\
 Examples:
   lazuli identity app add portal --redirect-uri https://portal.example/signed-in
   lazuli identity app add desktop --public --redirect-uri http://localhost
+  lazuli identity app list
+  lazuli identity app show portal
+  lazuli identity app remove portal
 
 An application is a program that people sign in with; with a service principal (`lazuli identity sp add`) it signs in as \
 itself.";

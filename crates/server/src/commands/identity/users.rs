@@ -11,10 +11,14 @@ use super::{noun, option, place, sub, text};
 
 const EXAMPLES: &str = "\
 Examples:
-  lazuli identity user add anna --display-name 'Anna Adler'
+  lazuli identity user add anna --display-name Anna
   lazuli identity user add root --role Owner               who may do everything
   lazuli identity user set-password anna
   lazuli identity user disable anna
+  lazuli identity user enable anna
+  lazuli identity user list
+  lazuli identity user show anna
+  lazuli identity user remove anna
 
 A password is generated and printed once. To choose one, put it into the variable LAZULI_NEW_PASSWORD: everyone on the \
 machine can read the arguments of a process. A new password ends all sessions of the user.";
