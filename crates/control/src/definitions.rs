@@ -71,8 +71,18 @@ impl Control {
             .await
     }
 
-    /// Makes a custom role, or replaces it. The caller has to have the right at every scope where it is to be assignable, which
-    /// the `elsewhere` proofs show. Returns whether it is new.
+    /// The scopes where a custom role is assignable now: whoever changes or removes it has to have the right at each of them,
+    /// because those who have the role there get what it becomes. Of a role that there is not: none.
+    pub async fn role_definition_scopes(&self, id: Guid) -> Result<Vec<ArmScope>> {
+        self.read(move |tx| {
+            let known = store::definition(tx, id)?;
+            Ok(known.map_or_else(Vec::new, |role| role.assignable_scopes.clone()))
+        })
+        .await
+    }
+
+    /// Makes a custom role, or replaces it. The caller has to have the right at every scope where it is to be assignable, and at
+    /// those where it was, which the `elsewhere` proofs show. Returns whether it is new.
     pub async fn put_role_definition(
         &self,
         actor: &Actor,
@@ -103,20 +113,32 @@ impl Control {
         }
         let permissions = permissions(&body)?;
         let scopes = assignable_scopes(&body)?;
-        if !scopes
+        check_proofs(&scopes, elsewhere)?;
+        let proven: Vec<ArmScope> = elsewhere
             .iter()
-            .all(|scope| elsewhere.iter().any(|proof| proof.scope() == scope))
-        {
-            return Err(Error::invalid(
-                "LinkedAuthorizationFailed",
-                "You need the right to write role definitions at every assignable scope.",
-                "properties.assignableScopes",
-            ));
-        }
+            .map(|proof| proof.scope().clone())
+            .collect();
         let (by, tenant) = (actor.object(), actor.caller().tenant());
         let resource = actor.scope().clone();
         self.change(actor, &resource, Change::Write, move |tx, now| {
             let known = store::definition(tx, id)?;
+            if let Some(known) = known.as_ref().filter(|known| known.kind == RoleKind::Custom) {
+                check_proven(&known.assignable_scopes, &proven)?;
+                let outside = store::assigned_scopes(tx, id)?
+                    .into_iter()
+                    .find(|used| !scopes.iter().any(|scope| scope.contains(used)));
+                if let Some(used) = outside {
+                    let message = format!(
+                        "The role is assigned at '{}', which the assignable scopes have to keep: remove that assignment first.",
+                        used.as_str()
+                    );
+                    return Err(Error::invalid(
+                        "RoleDefinitionHasAssignments",
+                        message,
+                        "properties.assignableScopes",
+                    ));
+                }
+            }
             let wanted = RoleDefinition {
                 id,
                 name: name.clone(),
@@ -138,14 +160,24 @@ impl Control {
         .await
     }
 
-    /// Removes a custom role; `None` when there is none.
+    /// Removes a custom role; `None` when there is none. `elsewhere`: proofs for every scope where it is assignable.
     pub async fn delete_role_definition(
         &self,
         actor: &Actor,
         id: Guid,
+        elsewhere: &[lazuli_identity::ArmAccess],
     ) -> Result<Option<Arc<RoleDefinition>>> {
+        let proven: Vec<ArmScope> = elsewhere
+            .iter()
+            .map(|proof| proof.scope().clone())
+            .collect();
         let resource = actor.scope().clone();
         self.change(actor, &resource, Change::Delete, move |tx, _| {
+            if let Some(known) = store::definition(tx, id)?
+                && known.kind == RoleKind::Custom
+            {
+                check_proven(&known.assignable_scopes, &proven)?;
+            }
             Ok(match store::delete_definition(tx, id)? {
                 Some(gone) => {
                     Made::change(Some(gone)).detail(serde_json::json!({"role": id.to_string()}))
@@ -155,6 +187,22 @@ impl Control {
         })
         .await
     }
+}
+
+fn check_proofs(scopes: &[ArmScope], proofs: &[lazuli_identity::ArmAccess]) -> Result<()> {
+    let proven: Vec<ArmScope> = proofs.iter().map(|proof| proof.scope().clone()).collect();
+    check_proven(scopes, &proven)
+}
+
+fn check_proven(scopes: &[ArmScope], proven: &[ArmScope]) -> Result<()> {
+    if scopes.iter().all(|scope| proven.contains(scope)) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "LinkedAuthorizationFailed",
+        "You need the right to write role definitions at every scope where the role is, or was, assignable.",
+        "properties.assignableScopes",
+    ))
 }
 
 /// The scopes where a role is to be assignable.

@@ -96,6 +96,12 @@ impl LogIns {
             .insert(self.key_of(state, user, password), outcome);
     }
 
+    /// Whether these very words were refused before: to send them again is no further guess.
+    pub(crate) fn is_refused(&self, state: &RegistryState, user: &str, password: &str) -> bool {
+        let known = self.outcomes.get(&self.key_of(state, user, password));
+        known.is_some_and(|outcome| outcome.principal.is_none())
+    }
+
     /// Compares. Several requests with the same words wait for one comparison, so that a client that opens many
     /// connections at once does not run into the limit.
     pub(crate) async fn compare(

@@ -50,13 +50,28 @@ impl Identity {
         if !is_admin && let Some(principal) = self.token_with(state, user, password, now).await? {
             return Ok(principal);
         }
+        if inner.log_ins.is_refused(state, user, password) {
+            return Err(AuthError::WrongPassword);
+        }
+        // As in the directory: further guesses for one name from one place wait longer and longer.
+        let throttle = &inner.directory.throttle;
+        let guessed = format!("{}/{user}", state.registry);
+        if throttle.check(&guessed, from, now).is_err() {
+            return Err(AuthError::TooManyAttempts);
+        }
         match inner
             .log_ins
             .compare(state, from, user, password, now)
             .await?
         {
-            LogIn::Accepted(principal) => Ok(principal),
-            LogIn::Refused => Err(AuthError::WrongPassword),
+            LogIn::Accepted(principal) => {
+                throttle.right(&guessed, from);
+                Ok(principal)
+            }
+            LogIn::Refused => {
+                throttle.wrong(&guessed, from, now);
+                Err(AuthError::WrongPassword)
+            }
             LogIn::Busy => Err(AuthError::TooManyAttempts),
         }
     }

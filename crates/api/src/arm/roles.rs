@@ -1,5 +1,6 @@
 //! Role definitions, role assignments, deny assignments.
 
+use lazuli_identity::ArmAccess;
 use lazuli_identity::rbac::store::{DenyAssignment, DenyPrincipal, RoleAssignment};
 use lazuli_identity::rbac::{RoleDefinition, RoleKind};
 use lazuli_wire::Guid;
@@ -13,6 +14,7 @@ use super::{Task, action_of, refuse_denied};
 
 const PREFIX: &str = "providers/Microsoft.Authorization";
 const WRITE: &str = "Microsoft.Authorization/roleDefinitions/write";
+const DELETE: &str = "Microsoft.Authorization/roleDefinitions/delete";
 
 /// The identifier of something at a scope.
 fn id_at(scope: &ArmScope, kind: &str, id: Guid) -> String {
@@ -78,24 +80,41 @@ pub(super) async fn definition(task: &Task<'_>, id: Guid, verb: Verb) -> Result<
         }
         Verb::Put => {
             let body = DefinitionBody::read(task.object()?)?;
-            let scopes = lazuli_control::assignable_scopes(&body)?;
-            let proofs = task
-                .api
-                .identity
-                .authorize_arm_many(&task.caller, &action_of(WRITE)?, &scopes)
-                .await
-                .map_err(|denied| refuse_denied(denied, &task.endpoints))?;
+            let mut scopes = lazuli_control::assignable_scopes(&body)?;
+            scopes.extend(task.control.role_definition_scopes(id).await?);
+            let proofs = proofs(task, WRITE, &scopes).await?;
             let put = task.control.put_role_definition(actor, id, body, &proofs);
             let (role, _) = put.await?;
             // Always 201: clients take nothing else.
             let body = definition_value(actor.scope(), &role);
             Ok(Answer::made(body, true))
         }
-        Verb::Delete => match task.control.delete_role_definition(actor, id).await? {
-            Some(role) => Ok(Answer::ok(definition_value(actor.scope(), &role))),
-            None => Ok(Answer::nothing()),
-        },
+        Verb::Delete => {
+            let scopes = task.control.role_definition_scopes(id).await?;
+            let proofs = proofs(task, DELETE, &scopes).await?;
+            let deleted = task.control.delete_role_definition(actor, id, &proofs);
+            match deleted.await? {
+                Some(role) => Ok(Answer::ok(definition_value(actor.scope(), &role))),
+                None => Ok(Answer::nothing()),
+            }
+        }
     }
+}
+
+/// Proofs for those of the scopes where the caller may do this.
+async fn proofs(
+    task: &Task<'_>,
+    action: &str,
+    scopes: &[ArmScope],
+) -> Result<Vec<ArmAccess>, Refused> {
+    let action = action_of(action)?;
+    let proofs = task
+        .api
+        .identity
+        .authorize_arm_many(&task.caller, &action, scopes);
+    proofs
+        .await
+        .map_err(|denied| refuse_denied(denied, &task.endpoints))
 }
 
 fn assignment_value(asked: &ArmScope, assignment: &RoleAssignment) -> Value {

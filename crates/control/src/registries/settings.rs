@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result};
 
 /// The properties of a registry that have no column of their own. Those whose effect this server does not have yet can only be
-/// at their defaults, see [`Settings::missing`].
+/// at their defaults, see `Settings::missing`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Settings {

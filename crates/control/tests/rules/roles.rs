@@ -256,9 +256,25 @@ fn custom_roles_are_made_where_one_may_and_never_replace_built_in_ones() {
             .put_role_assignment(&given, guid(5), assign(&guid(1).to_string(), guid(9)))
             .await
             .unwrap();
+        // Whoever may not write roles where this one is assignable changes and removes nothing of it, whatever the new scopes are.
+        let inside = format!("{scope}/resourceGroups/other");
+        let elsewhere = f.proofs(&inside).await;
+        let error = put(guid(1), define("Readers", &inside), &elsewhere).await;
+        assert_eq!(code(&error.unwrap_err()), "LinkedAuthorizationFailed");
+        let removed = f
+            .control
+            .delete_role_definition(&actor, guid(1), &elsewhere);
+        assert_eq!(
+            code(&removed.await.unwrap_err()),
+            "LinkedAuthorizationFailed"
+        );
+        // Nor do its scopes leave out a place where somebody has it.
+        let both = [proofs.clone(), elsewhere].concat();
+        let error = put(guid(1), define("Readers", &inside), &both).await;
+        assert_eq!(code(&error.unwrap_err()), "RoleDefinitionHasAssignments");
         let error = f
             .control
-            .delete_role_definition(&actor, guid(1))
+            .delete_role_definition(&actor, guid(1), &proofs)
             .await
             .unwrap_err();
         assert_eq!(code(&error), "RoleDefinitionHasAssignments");
@@ -268,14 +284,14 @@ fn custom_roles_are_made_where_one_may_and_never_replace_built_in_ones() {
             .unwrap();
         assert!(
             f.control
-                .delete_role_definition(&actor, guid(1))
+                .delete_role_definition(&actor, guid(1), &proofs)
                 .await
                 .unwrap()
                 .is_some()
         );
         assert!(
             f.control
-                .delete_role_definition(&actor, guid(1))
+                .delete_role_definition(&actor, guid(1), &proofs)
                 .await
                 .unwrap()
                 .is_none()

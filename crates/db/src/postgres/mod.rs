@@ -164,11 +164,12 @@ fn migrate(mut driver: Driver, migrations: &[migrate::Migration], upgrade: bool)
     tx.batch("COMMIT")
 }
 
-/// Ends the connections of all nodes but those that wait for the migration, and waits until they are gone.
+/// Ends the connections of all nodes but those that wait for the migration, and waits until they are gone. One that is at work
+/// waits for nothing: its columns are NULL, which no `=` is true or false of.
 fn end_others(driver: &mut Driver) -> Result<()> {
     const OTHERS: &str = "FROM pg_stat_activity WHERE datname = current_database() AND usename = current_user \
         AND application_name = current_setting('application_name') AND pid <> pg_backend_pid() \
-        AND NOT (wait_event_type = 'Lock' AND wait_event = 'advisory')";
+        AND (wait_event_type, wait_event) IS DISTINCT FROM ('Lock', 'advisory')";
     let deadline = instant() + ENDING;
     loop {
         let ended: i64 = one(

@@ -16,8 +16,9 @@ use crate::identity::Identity;
 use crate::passwords::check_chosen;
 use crate::rbac::ArmDenied;
 
-/// The action that changes of the directory need, at the scope of everything.
-const WRITE: &str = "Microsoft.Graph/directory/write";
+/// The action that changes of the directory need, at the scope of everything. Who can change people can become any of them, so it
+/// is one of those that give roles, which Contributor lacks.
+const WRITE: &str = "Microsoft.Authorization/directory/write";
 
 /// Proof that a caller may change the directory.
 #[derive(Debug, Clone)]

@@ -12,7 +12,8 @@ pub use assignments::{
     delete_assignment, delete_assignments_below, list_assignments, put_assignment,
 };
 pub use definitions::{
-    DefinitionError, definition, delete_definition, list_definitions, put_definition,
+    DefinitionError, assigned_scopes, definition, delete_definition, list_definitions,
+    put_definition,
 };
 pub(crate) use denials::all_denials;
 pub use denials::{

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lazuli_db::Row;
 use lazuli_db::{Result, Tx, params};
 use lazuli_wire::Guid;
+use lazuli_wire::arm_scope::ArmScope;
 
 use super::{MAX_ROWS, guid, json, to_json};
 use crate::rbac::policy;
@@ -121,6 +122,19 @@ pub fn put_definition(
     )?;
     policy::bump(tx)?;
     Ok(())
+}
+
+/// Where a role is assigned; the first thousand places.
+pub fn assigned_scopes(tx: &mut Tx<'_>, id: Guid) -> lazuli_db::Result<Vec<ArmScope>> {
+    let found = tx.query(
+        "SELECT scope FROM role_assignments WHERE role = ?1 ORDER BY scope_key LIMIT 1000",
+        params![&id.to_string()],
+        |row| row.get_string(0),
+    )?;
+    let scopes = found.iter().map(|text| {
+        ArmScope::parse(text).map_err(|_| lazuli_db::Error::Corrupt("role_assignments.scope"))
+    });
+    scopes.collect()
 }
 
 /// Removes a custom role that nobody has, and returns it.
