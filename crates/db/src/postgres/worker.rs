@@ -22,6 +22,9 @@ const ATTEMPTS: u32 = 96;
 const BEFORE_ALONE: u32 = 6;
 /// How often after a broken connection.
 const CONNECTIONS: u32 = 3;
+/// Two transactions that looked for a row, did not find it and insert it: of the second one PostgreSQL says now and then that the
+/// key is taken, in place of that it collided (manual, 13.2.3). So it looks again, this often; then the key is taken indeed.
+const UNIQUE_AGAIN: u32 = 2;
 /// The longest pause between attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// How long after the last failed connect a new one is tried; until then callers get the error at once.
@@ -78,7 +81,7 @@ impl Worker {
     fn repeat(&mut self, job: &mut Job) {
         let mut broken = 0;
         for attempt in 1..=ATTEMPTS {
-            match self.in_turn(job, attempt > BEFORE_ALONE) {
+            match self.in_turn(job, attempt) {
                 Ok(End::Collided) if attempt < ATTEMPTS => {
                     tracing::debug!(attempt, caller = %job.caller, "a transaction collided");
                     pause(attempt);
@@ -104,13 +107,15 @@ impl Worker {
         }
     }
 
-    fn in_turn(&mut self, job: &mut Job, alone: bool) -> Result<End> {
+    fn in_turn(&mut self, job: &mut Job, attempt: u32) -> Result<End> {
         let turn = self.parts.turn.clone();
+        let alone = attempt > BEFORE_ALONE;
         let _held = is_writing(job).then(|| if alone { turn.alone() } else { turn.together() });
-        self.attempt(job)
+        self.attempt(job, attempt <= UNIQUE_AGAIN)
     }
 
-    fn attempt(&mut self, job: &mut Job) -> Result<End> {
+    /// `unique_again`: whether a row that is there already may be one that another transaction wrote at the same time.
+    fn attempt(&mut self, job: &mut Job, unique_again: bool) -> Result<End> {
         let counters = self.parts.counters.clone();
         let faults = self.parts.faults.clone();
         let tx = self.connected()?;
@@ -135,6 +140,10 @@ impl Worker {
                 return Ok(End::Broken);
             }
             Some(Error::Conflict) => {
+                self.roll_back();
+                return Ok(End::Collided);
+            }
+            Some(Error::Unique(_)) if unique_again && writing => {
                 self.roll_back();
                 return Ok(End::Collided);
             }
