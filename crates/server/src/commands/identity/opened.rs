@@ -11,8 +11,8 @@ use lazuli_identity::{DirectoryWrite, Identity, Object, ObjectKind, OldTokens};
 use lazuli_wire::Guid;
 use lazuli_wire::arm_scope::ArmScope;
 
+use crate::commands::opened::folder_of;
 use crate::config::{Configuration, Given};
-use crate::data_folder::DataFolder;
 use crate::{identities, master_key, wire_up};
 
 /// Objects that a list shows at most.
@@ -30,9 +30,8 @@ pub(crate) struct Directory {
 impl Directory {
     pub(crate) async fn open(given: &Given) -> anyhow::Result<Self> {
         let settings = Configuration::load(given)?.settings;
-        let folder = DataFolder::existing(&settings.general.data_dir)?;
-        folder.check_running_server()?;
-        let db = wire_up::open_database(&settings, &folder)?;
+        let folder = folder_of(&settings)?;
+        let db = wire_up::open_database_beside(&settings, &folder)?;
         let clock = wire_up::clock_of(&db).await?;
         crate::commands::migrate::refuse_if_moving(&db).await?;
         let key = master_key::for_command(&settings, &folder)?;
