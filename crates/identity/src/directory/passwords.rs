@@ -3,7 +3,7 @@
 //! What people choose is made slow to guess by Argon2id; what is made here has 238 bits of entropy, so one salted SHA-256
 //! is enough, and a sign-in of a program costs nothing.
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
@@ -126,11 +126,17 @@ impl Kept {
     }
 }
 
+/// So many KiB are asked for at least, more than 32 MiB: the C library goes back to the system with them at once. From a smaller block
+/// it learns to keep what is as large, which then holds all bodies of requests, for good. What is not written to costs nothing.
+const OWN_MAPPING: usize = 33 << 10;
+
 fn slow(password: &str, salt: &[u8], (m, t, p): (u32, u32, u32)) -> Option<[u8; 32]> {
     let params = Params::new(m, t, p, Some(32)).ok()?;
+    let mut memory = Vec::with_capacity(params.block_count().max(OWN_MAPPING));
+    memory.resize(params.block_count(), Block::default());
     let mut out = [0; 32];
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(password.as_bytes(), salt, &mut out)
+        .hash_password_into_with_memory(password.as_bytes(), salt, &mut out, &mut memory)
         .ok()?;
     Some(out)
 }

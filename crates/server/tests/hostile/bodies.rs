@@ -5,8 +5,8 @@ use crate::support::{
     start_upload, with_query,
 };
 
-/// Peak memory of the server without optimisation, in KiB: 40 MiB are the program itself.
-const MOST_KIB: u64 = 116 << 10;
+/// Peak memory of the server without optimisation, in KiB.
+const MOST_KIB: u64 = 100 << 10;
 
 fn assert_memory_is_bounded(target: &Target) {
     let peak = target.peak_memory();
